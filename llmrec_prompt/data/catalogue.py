@@ -1,0 +1,100 @@
+"""Raw item rows → `Item`s: ids and years become strings, lists become tuples. Knows no files."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from llmrec_prompt.data.clean import Step
+from llmrec_prompt.errors import DataError
+from llmrec_prompt.types import Item
+
+TEXTS = ("item_id", "title", "description", "creator", "year")
+LISTS = ("categories", "tags")
+BAD_PRICE = "price that is no number, emptied"
+
+
+def build_items(
+    rows: Iterable[Mapping[str, Any]], source: str
+) -> tuple[tuple[Item, ...], Step, dict[str, int]]:
+    """Items in file order, what was left out and why, and what was changed.
+
+    Left out: no item_id, no title, an item_id seen before (the first stays).
+
+    Raises:
+        DataError: no item is left.
+    """
+    items: dict[str, Item] = {}
+    lost: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
+    for row in rows:
+        fields = clean_fields(row)
+        reason = _fault(fields, items)
+        if reason:
+            lost[reason] += 1
+            continue
+        if fields["price"] is None and text(row.get("price")):
+            notes[BAD_PRICE] += 1
+        items[fields["item_id"]] = Item.model_validate(fields)
+    if not items:
+        found = ", ".join(f"{count} rows with {why}" for why, count in lost.items()) or "no rows"
+        raise DataError(f"The catalogue of {source} is empty: found {found}; add items with a title.")
+    step = Step("items", len(items) + lost.total(), len(items), dict(lost))
+    return tuple(items.values()), step, dict(notes)
+
+
+def _fault(fields: Mapping[str, Any], items: Mapping[str, Item]) -> str:
+    if not fields["item_id"]:
+        return "no item_id"
+    if not fields["title"]:
+        return "no title"
+    return "duplicate item_id" if fields["item_id"] in items else ""
+
+
+def clean_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with known fields in their types; unknown fields as they came.
+
+    >>> clean_fields({"item_id": 7, "title": " A ", "categories": "Drama", "shelf": 2})["categories"]
+    ('Drama',)
+    """
+    fields = {key: value for key, value in row.items() if isinstance(key, str) and key}
+    fields |= {key: text(row.get(key)) for key in TEXTS}
+    fields |= {key: text_list(row.get(key)) for key in LISTS}
+    fields["price"] = number(row.get("price"))
+    return fields
+
+
+def text(value: object) -> str:
+    """A cell as stripped text; nothing gives "", whole floats lose their ".0", lists are joined.
+
+    >>> text(1999.0), text(None), text(["A", "B"])
+    ('1999', '', 'A, B')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, list | tuple):
+        return ", ".join(part for part in map(text, value) if part)
+    return str(value).strip()
+
+
+def text_list(value: object) -> tuple[str, ...]:
+    """A cell as a tuple of texts without empty ones and repeats; a lone text is a list of one."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    return tuple(dict.fromkeys(part for part in map(text, parts) if part))
+
+
+def number(value: object) -> float | None:
+    """A finite number, or None.
+
+    >>> number("2.50"), number("cheap"), number("nan")
+    (2.5, None, None)
+    """
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        found = float(str(value))
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None

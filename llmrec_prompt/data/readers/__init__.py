@@ -1,0 +1,37 @@
+"""One reader per kind of folder; each returns the same `RawData`. Knows nothing about cleaning."""
+
+from pathlib import Path
+
+from llmrec_prompt.data.readers.movielens import is_movielens, read_movielens
+from llmrec_prompt.data.readers.raw import RawData
+from llmrec_prompt.data.readers.recbole import is_recbole, read_recbole
+from llmrec_prompt.data.readers.tables import ITEM_FILES, find_one, read_tables
+from llmrec_prompt.errors import DataError
+
+EXPECTED = (
+    "items.jsonl|csv|parquet (with interactions.csv|parquet), MovieLens (movies.csv, movies.dat or u.item) "
+    "or RecBole (NAME.item with NAME.inter)"
+)
+
+
+def read_folder(folder: Path) -> RawData:
+    """Detect the kind of a folder and read it.
+
+    Raises:
+        DataError: no such folder, no known kind (lists what was found and what is expected), bad content.
+    """
+    if not folder.is_dir():
+        state = "is a file" if folder.exists() else "does not exist"
+        raise DataError(f"Data folder {folder} {state}; give a folder with {EXPECTED}.")
+    if find_one(folder, ITEM_FILES):
+        return read_tables(folder)
+    if is_movielens(folder):
+        return read_movielens(folder)
+    if is_recbole(folder):
+        return read_recbole(folder)
+    names = sorted(path.name for path in folder.iterdir())
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    raise DataError(f"No data set in {folder}; found: {shown or 'nothing'}; expected {EXPECTED}.")
+
+
+__all__ = ["RawData", "read_folder", "read_movielens", "read_recbole", "read_tables"]

@@ -1,0 +1,84 @@
+"""What every reader returns: rows as they stand in the files, nothing judged. Knows no file formats."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmrec_prompt.errors import DataError
+
+Value = str | float | None
+"""A cell that should hold a number: text from a CSV, a number from Parquet, or nothing."""
+
+
+@dataclass(slots=True)
+class RawData:
+    """A data set before cleaning; the four interaction columns have equal length, in file order.
+
+    `malformed` counts interaction lines that could not be cut into columns; they are in no column.
+    `notes` counts what the reader did to the items on the way (for instance tags of unknown items).
+    """
+
+    name: str
+    items: list[dict[str, Any]]
+    users: Sequence[str] = ()
+    item_ids: Sequence[str] = ()
+    ratings: Sequence[Value] = ()
+    timestamps: Sequence[Value] = ()
+    meta: dict[str, Any] = field(default_factory=dict)
+    malformed: int = 0
+    notes: dict[str, int] = field(default_factory=dict)
+
+
+def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
+    """The whole file as text; a UTF-8 byte order mark is tolerated.
+
+    Raises:
+        DataError: the file is missing or not in that encoding.
+    """
+    try:
+        return path.read_bytes().decode(encoding)
+    except UnicodeDecodeError as exc:
+        raise DataError(f"{path} is not UTF-8 (byte {exc.start}); save it as UTF-8.") from exc
+    except OSError as exc:
+        raise DataError(f"{path} cannot be read: {exc.strerror}; check the path.") from exc
+
+
+def need_columns(path: Path, found: Iterable[str], needed: Iterable[str]) -> None:
+    """Check that the columns are there.
+
+    Raises:
+        DataError: one is missing; the message lists what was found.
+    """
+    names = list(found)
+    for column in needed:
+        if column not in names:
+            raise DataError(
+                f"Column {column!r} is missing in {path}; found: {', '.join(names) or 'nothing'}."
+            )
+
+
+def split_rows(lines: Iterable[Sequence[str]], width: int) -> tuple[list[Sequence[str]], int]:
+    """Bring rows to `width` fields: short ones are padded with "", long ones are counted and left out.
+
+    Empty lines are not rows.
+
+    >>> split_rows([["a", "b"], ["a"], [], ["a", "b", "c"]], 2)
+    ([['a', 'b'], ['a', '']], 1)
+    """
+    rows = [row for row in lines if row]
+    if all(len(row) == width for row in rows):
+        return rows, 0
+    fitting = [[*row, *[""] * (width - len(row))] for row in rows if len(row) <= width]
+    return list(fitting), len(rows) - len(fitting)
+
+
+def pick_columns(rows: Sequence[Sequence[str]], places: Sequence[int | None]) -> list[Sequence[Any]]:
+    """Turn rows into columns; a place of None gives a column of None.
+
+    >>> pick_columns([["a", "b"], ["c", "d"]], [1, None])
+    [('b', 'd'), (None, None)]
+    """
+    columns = list(zip(*rows, strict=True))
+    empty = (None,) * len(rows)
+    return [empty if place is None or not columns else columns[place] for place in places]

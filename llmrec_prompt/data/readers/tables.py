@@ -1,0 +1,183 @@
+"""Our own two-file form: items.jsonl|csv|parquet and, if there are logs, interactions.csv|parquet.
+
+Items have item_id and title, and may have categories, description, creator, year, tags, price and
+anything else; interactions have user_id and item_id, and may have rating and timestamp (epoch seconds).
+In CSV the list fields are split on '|'. meta.json is optional. Knows nothing about cleaning.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, read_text, split_rows
+from llmrec_prompt.errors import DataError, MissingExtra
+
+ITEM_FILES = ("items.jsonl", "items.csv", "items.parquet")
+LOG_FILES = ("interactions.csv", "interactions.parquet")
+LIST_FIELDS = ("categories", "tags")
+
+
+def read_tables(folder: Path) -> RawData:
+    """Read a two-file folder.
+
+    Raises:
+        DataError: no items file, a missing column, or a line that cannot be read.
+        MissingExtra: a Parquet file without pyarrow.
+    """
+    items = find_one(folder, ITEM_FILES)
+    if items is None:
+        raise DataError(f"No items file in {folder}; expected one of {', '.join(ITEM_FILES)}.")
+    raw = RawData(name=folder.name, items=read_items(items), meta=read_meta(folder / "meta.json"))
+    log = find_one(folder, LOG_FILES)
+    if log is not None:
+        fill_log(raw, log)
+    return raw
+
+
+def find_one(folder: Path, names: Sequence[str]) -> Path | None:
+    """The one of the named files that is there, or None.
+
+    Raises:
+        DataError: several are there, so it is unclear which one is meant.
+    """
+    found = [name for name in names if (folder / name).is_file()]
+    if len(found) > 1:
+        raise DataError(f"{folder} holds {' and '.join(found)}; keep one of them.")
+    return folder / found[0] if found else None
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """meta.json as a dict; {} when there is none.
+
+    Raises:
+        DataError: it is not a JSON object.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        meta = json.loads(read_text(path))
+    except json.JSONDecodeError as exc:
+        raise DataError(f"{path}, line {exc.lineno}: not JSON ({exc.msg}); correct or remove it.") from exc
+    if not isinstance(meta, dict):
+        raise DataError(f"{path} holds a {type(meta).__name__}; a JSON object is expected.")
+    return meta
+
+
+def read_items(path: Path) -> list[dict[str, Any]]:
+    """Item rows as dicts, in file order.
+
+    Raises:
+        DataError: a line cannot be read, or item_id or title is missing as a column.
+    """
+    readers = {".jsonl": read_jsonl, ".csv": _read_csv_items, ".parquet": _read_parquet_items}
+    rows = readers[path.suffix](path)
+    found = dict.fromkeys(key for row in rows for key in row)
+    if rows:
+        need_columns(path, found, ("item_id", "title"))
+    return rows
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """One JSON object per line; empty lines are skipped.
+
+    Raises:
+        DataError: a line is not a JSON object; names the file and the line.
+    """
+    rows = []
+    # Not str.splitlines: it also cuts at U+2028 and friends, which may stand inside a JSON string.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            rows.append(_parse_object(line, path, number))
+    return rows
+
+
+def _parse_object(line: str, path: Path, number: int) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as exc:
+        reason = getattr(exc, "msg", "nested too deeply")
+        raise DataError(f"{path}, line {number}: not JSON ({reason}); correct the line.") from exc
+    if not isinstance(value, dict):
+        raise DataError(f"{path}, line {number}: found a {type(value).__name__}; expected a JSON object.")
+    return value
+
+
+def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a CSV file.
+
+    Raises:
+        DataError: not UTF-8, or not CSV (names the line).
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""))
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        return header, list(reader)
+    except csv.Error as exc:
+        raise DataError(f"{path}, line {reader.line_num}: not CSV ({exc}); correct the line.") from exc
+
+
+def _read_csv_items(path: Path) -> list[dict[str, Any]]:
+    header, lines = read_csv(path)
+    need_columns(path, header, ("item_id", "title"))
+    rows, too_long = split_rows(lines, len(header))
+    if too_long:
+        raise DataError(f"{path}: {too_long} rows have more than {len(header)} fields; quote their commas.")
+    return [_split_lists(dict(zip(header, row, strict=True))) for row in rows]
+
+
+def _split_lists(row: Mapping[str, str]) -> dict[str, Any]:
+    return {key: value.split("|") if key in LIST_FIELDS else value for key, value in row.items()}
+
+
+def _read_parquet_items(path: Path) -> list[dict[str, Any]]:
+    names, columns = _read_parquet(path)
+    need_columns(path, names, ("item_id", "title"))
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _read_parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as exc:
+        raise MissingExtra("Parquet files", "parquet") from exc
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as exc:
+        reason = str(exc).splitlines()[0]
+        raise DataError(f"{path} cannot be read as Parquet: {reason}") from exc
+    return list(table.column_names), [column.to_pylist() for column in table.columns]
+
+
+def fill_log(raw: RawData, path: Path) -> None:
+    """Read the interactions file into the columns of `raw`.
+
+    Raises:
+        DataError: user_id or item_id is missing as a column, or the file cannot be read.
+    """
+    if path.suffix == ".parquet":
+        names, columns = _read_parquet(path)
+        need_columns(path, names, ("user_id", "item_id"))
+        rows = len(columns[0])
+        picked = [columns[names.index(n)] if n in names else [None] * rows for n in _LOG_COLUMNS]
+        raw.users, raw.item_ids = (list(_texts(column)) for column in picked[:2])
+        raw.ratings, raw.timestamps = picked[2:]
+        return
+    header, lines = read_csv(path)
+    need_columns(path, header, ("user_id", "item_id"))
+    cells, raw.malformed = split_rows(lines, len(header))
+    places = [header.index(name) if name in header else None for name in _LOG_COLUMNS]
+    raw.users, raw.item_ids, raw.ratings, raw.timestamps = pick_columns(cells, places)
+
+
+_LOG_COLUMNS = ("user_id", "item_id", "rating", "timestamp")
+
+
+def _texts(values: Sequence[Any]) -> Iterator[str]:
+    # A nullable integer column comes back as floats: 12.0 has to meet the catalogue's "12".
+    for value in values:
+        whole = isinstance(value, float) and value.is_integer()
+        yield "" if value is None else str(int(value) if whole else value)

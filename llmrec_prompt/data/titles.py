@@ -1,0 +1,169 @@
+"""From what a user typed to an item of the catalogue: id, title, title without year or article, near miss.
+
+Knows titles only; asks no model.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmrec_prompt.errors import DataError
+from llmrec_prompt.types import Item
+
+YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
+ARTICLES = (
+    *("the", "a", "an", "le", "la", "les", "il", "lo", "el", "los", "las"),
+    *("der", "die", "das", "ein", "eine"),
+)
+ARTICLE_LAST = re.compile(rf"^(.*), ({'|'.join(ARTICLES)}|l')$")
+SUBTITLE = re.compile(r":| - | \(")
+REMARK = re.compile(r"\((?:a\.k\.a\. )?([^()]+)\)")
+MAIN_SCORE = 95.0
+PREFIX_SCORE = 90.0
+SEQUEL_PENALTY = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class TitleMatch:
+    """The answer for one text. `item` is None below the threshold; `nearest` is always there.
+
+    `score` runs 0 to 100; 100 is an id or a title, apart from case, year, article and punctuation.
+    """
+
+    text: str
+    item: Item | None
+    score: float
+    nearest: Item
+
+
+class TitleIndex:
+    """Normalises a catalogue's titles once for many look-ups.
+
+    Raises:
+        DataError: no items.
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        if not items:
+            raise DataError("No items to match titles against; load a catalogue first.")
+        self.items = items
+        self._ids = {item.item_id: row for row, item in reversed(list(enumerate(items)))}
+        self._titles: dict[str, list[int]] = defaultdict(list)
+        self._plain: dict[str, list[int]] = defaultdict(list)
+        self._bare: dict[str, list[int]] = defaultdict(list)
+        self._main: dict[str, list[int]] = defaultdict(list)
+        for row, item in enumerate(items):
+            self._add(row, item.title)
+        self._keys = list(dict.fromkeys([*self._plain, *self._main]))
+
+    def _add(self, row: int, title: str) -> None:
+        self._titles[title.casefold().strip()].append(row)
+        self._plain[plain_title(title)].append(row)
+        self._bare[without_article(plain_title(title))].append(row)
+        for name in (main_title(title), *REMARK.findall(YEAR.sub("", title))):
+            self._main[without_article(plain_title(name))].append(row)
+
+    def match(self, text: str, *, threshold: float = 85) -> TitleMatch:
+        """The item that `text` means, the surest kind of match first; ties go to the catalogue's order.
+
+        Order: id; title; title without year and with its article in front; without any article; the part
+        before a subtitle, or another name in brackets (95); the first words of a title, two or more (90);
+        the most similar title (its edit similarity, less for another number: a sequel is another film).
+        """
+        row, score = self._exact(text) or max(
+            self._prefix(text), self._similar(text), key=lambda found: found[1]
+        )
+        item = self.items[row]
+        return TitleMatch(text, item if score >= threshold else None, score, item)
+
+    def _exact(self, text: str) -> tuple[int, float] | None:
+        if text.strip() in self._ids:
+            return self._ids[text.strip()], 100.0
+        key = plain_title(text)
+        for table, wanted, score in (
+            (self._titles, text.casefold().strip(), 100.0),
+            (self._plain, key, 100.0),
+            (self._bare, without_article(key), 100.0),
+            (self._main, without_article(key), MAIN_SCORE),
+        ):
+            if wanted and wanted in table:
+                return self._of_year(table[wanted], text), score
+        return None
+
+    def _of_year(self, rows: list[int], text: str) -> int:
+        """The row whose year is the one in the text, or else the first: remakes share a title."""
+        year = title_year(text)
+        return next((row for row in rows if year and year == item_year(self.items[row])), rows[0])
+
+    def _prefix(self, text: str) -> tuple[int, float]:
+        key = without_article(plain_title(text))
+        if " " not in key:
+            return 0, 0.0
+        longer = [name for name in self._bare if name.startswith(key + " ")]
+        return (self._bare[min(longer, key=len)][0], PREFIX_SCORE) if longer else (0, 0.0)
+
+    def _similar(self, text: str) -> tuple[int, float]:
+        # Plain edit distance: WRatio and the set ratios give 90 and more to any title that shares a word.
+        from rapidfuzz import fuzz, process
+
+        key = plain_title(text)
+        found = process.extract(key, self._keys, scorer=fuzz.ratio, limit=10)
+        numbers = _numbers(key)
+        scored = [(s if _numbers(name) == numbers else s * SEQUEL_PENALTY, name) for name, s, _ in found]
+        score, name = max(scored, key=lambda pair: pair[0], default=(0.0, ""))
+        rows = self._plain.get(name) or self._main.get(name) or [0]
+        return self._of_year(rows, text), score if key else 0.0
+
+
+def match_title(text: str, dataset_items: Sequence[Item], *, threshold: float = 85) -> TitleMatch:
+    """The item of the catalogue that `text` means; for many texts use one `TitleIndex`.
+
+    >>> match_title("matrix", [Item(item_id="7", title="Matrix, The (1999)")]).item.item_id
+    '7'
+
+    Raises:
+        DataError: no items.
+    """
+    return TitleIndex(dataset_items).match(text, threshold=threshold)
+
+
+def plain_title(title: str) -> str:
+    """Lower case, no trailing year, article in front, no punctuation; never empty if the title is not.
+
+    >>> plain_title("Matrix, The (1999)")
+    'the matrix'
+    """
+    name = YEAR.sub("", title.casefold().strip())
+    name = ARTICLE_LAST.sub(r"\2 \1", name)
+    return " ".join(re.findall(r"\w+", name.replace("'", "").replace("’", ""))) or title.casefold().strip()
+
+
+def main_title(title: str) -> str:
+    """The part before a subtitle or a remark in brackets, without the year.
+
+    >>> main_title("Lord of the Rings: The Two Towers, The (2002)")
+    'lord of the rings'
+    """
+    return SUBTITLE.split(YEAR.sub("", title.casefold().strip()), maxsplit=1)[0].strip()
+
+
+def without_article(name: str) -> str:
+    """A plain title without its leading article; a title that is only an article stays."""
+    first, _, rest = name.partition(" ")
+    return rest if rest and first in ARTICLES else name
+
+
+def title_year(title: str) -> str:
+    """The year in brackets at the end of a title, or ""."""
+    found = YEAR.search(title)
+    return found.group(1) if found else ""
+
+
+def item_year(item: Item) -> str:
+    """The year of an item: its field, or else the one in its title."""
+    return item.year or title_year(item.title)
+
+
+def _numbers(name: str) -> list[str]:
+    return sorted(word for word in name.split() if word.isdigit() or word in ("ii", "iii", "iv", "vi", "vii"))

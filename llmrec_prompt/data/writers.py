@@ -1,0 +1,55 @@
+"""Write a data set in our two-file form, for `llmrec data convert`."""
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from llmrec_prompt.data.dataset import Dataset
+from llmrec_prompt.types import Item
+
+
+def write_two_file(dataset: Dataset, folder: str | Path) -> Path:
+    """Write items.jsonl, interactions.csv (when there are users) and meta.json; returns the folder.
+
+    All that the data set's users are known to have met is written, with ratings, so that reading it again
+    with the same cleaning gives the same data set. Users without a liked item are no users of a
+    data set: load with `Cleaning(preference="none")` to convert a folder in full.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(item_row(item), ensure_ascii=False, default=str) for item in dataset.items)
+    _write(target / "items.jsonl", "".join(line + "\n" for line in lines))
+    if dataset.users:
+        _write(target / "interactions.csv", _log_text(dataset))
+    meta = {**dataset.meta, "name": dataset.name, "domain": dataset.meta.get("domain", dataset.domain)}
+    _write(target / "meta.json", json.dumps(meta, ensure_ascii=False, indent=1, default=str) + "\n")
+    return target
+
+
+def item_row(item: Item) -> dict[str, Any]:
+    """The item's fields, extra ones too, without empty ones."""
+    return {key: value for key, value in item.model_dump().items() if value not in ("", None, ())}
+
+
+def _log_text(dataset: Dataset) -> str:
+    rows = dataset.known_rows()
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("user_id", "item_id", "rating", "timestamp"))
+    columns = (rows.users.tolist(), rows.items.tolist(), rows.ratings.tolist(), rows.times.tolist())
+    for user, item, rating, time in zip(*columns, strict=True):
+        writer.writerow((dataset.users[user], dataset.items[item].item_id, _cell(rating), _cell(time)))
+    return out.getvalue()
+
+
+def _cell(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _write(path: Path, content: str) -> None:
+    path.write_bytes(content.encode())

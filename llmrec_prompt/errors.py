@@ -1,0 +1,81 @@
+"""Every error this library raises on purpose.
+
+    LlmrecError
+    ├── ConfigError            a setting, recipe or suite that cannot be meant
+    ├── DataError              a file, row or data set that cannot be read as asked
+    ├── TemplateError          a template or domain.yaml that cannot be rendered
+    ├── AdapterError           an adapter that does not belong to this base or template
+    ├── UnknownName            a name nobody registered; says what there is
+    ├── Unsupported            a capability the chosen backend does not have
+    ├── MissingExtra           an optional package is not installed; says how to get it
+    └── BackendError           the model or server failed
+        └── ContextOverflow    the prompt does not fit into the model's context
+
+Each message says what was asked, what was found, and what to do, in one line.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class LlmrecError(Exception):
+    """Root of the tree; catching it catches all that this library raises on purpose."""
+
+
+class ConfigError(LlmrecError):
+    """A setting that cannot be meant."""
+
+
+class DataError(LlmrecError):
+    """A file, row or data set that cannot be read as asked."""
+
+
+class TemplateError(LlmrecError):
+    """A template or domain.yaml that cannot be loaded or rendered."""
+
+
+class AdapterError(LlmrecError):
+    """An adapter that does not belong to this base model or template."""
+
+
+class UnknownName(LlmrecError):
+    """A name nobody registered."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = get_close_matches(name, names, n=1, cutoff=0.6)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        super().__init__(f"Unknown {kind} {name!r}.{hint} Available: {shown or 'none'}.")
+        self.kind, self.name = kind, name
+
+
+class Unsupported(LlmrecError):
+    """A capability the chosen backend does not have."""
+
+
+class MissingExtra(LlmrecError, ImportError):
+    """An optional package is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f'{what} needs extra packages. Run: pip install "llmrec-prompt[{extra}]"')
+        self.extra = extra
+
+
+class BackendError(LlmrecError):
+    """The model or the server failed; `retryable` says whether trying again can help."""
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class ContextOverflow(BackendError):
+    """The prompt and its longest continuation need more tokens than the model's context holds."""
+
+    def __init__(self, needed: int, available: int) -> None:
+        super().__init__(
+            f"A prompt needs {needed} tokens but the context holds {available}. "
+            "Show a shorter history or load the model with a larger context."
+        )
+        self.needed, self.available = needed, available

@@ -1,0 +1,1 @@
+"""Metrics, statistics and protocols that say how good a ranking is."""

@@ -1,0 +1,153 @@
+"""How sure a mean over users is: bootstrap interval, paired test, and what guessing would score.
+
+Users are the unit of resampling. Knows nothing about rankings or models: it takes one number per user.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from llmrec_prompt.errors import ConfigError, DataError
+from llmrec_prompt.evaluate.metrics import parse_name
+
+Floats = NDArray[np.float64]
+
+# Numbers drawn at once. 2**20 eight-byte draws are 8 MiB, whatever the number of users.
+_CELLS = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and the bounds of its confidence interval.
+
+    Example:
+        >>> Interval(mean=0.5, low=0.4, high=0.6).as_dict()
+        {'mean': 0.5, 'low': 0.4, 'high': 0.6}
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the three numbers as a plain dict, ready for JSON."""
+        return asdict(self)
+
+
+def bootstrap_interval(
+    values: ArrayLike, *, level: float = 0.95, samples: int = 2000, seed: int = 0
+) -> Interval:
+    """Return the mean over users and its percentile bootstrap interval.
+
+    Draw n users with replacement `samples` times; low and high are the (1 - level) / 2 and (1 + level) / 2
+    quantiles of the drawn means. One user gives low = high = mean: there is no spread to draw from.
+    Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 1979.
+
+    Raises:
+        ConfigError: `level` is not between 0 and 1, or `samples` is below 1.
+        DataError: `values` is empty, not one number per user, or not finite.
+
+    Example:
+        >>> bootstrap_interval([1.0]).as_dict()
+        {'mean': 1.0, 'low': 1.0, 'high': 1.0}
+        >>> wide = bootstrap_interval([0, 1] * 50)
+        >>> 0.35 < wide.low < wide.mean < wide.high < 0.65
+        True
+    """
+    if not 0 < level < 1:
+        raise ConfigError(f"Confidence level {level!r} is not between 0 and 1; 0.95 is usual.")
+    users = _per_user("values", values)
+    rng = np.random.default_rng(seed)
+    n = len(users)
+    means = [users[rng.integers(n, size=(rows, n))].mean(axis=1) for rows in _chunks(n, samples, "samples")]
+    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(mean=float(users.mean()), low=float(low), high=float(high))
+
+
+def paired_test(a: ArrayLike, b: ArrayLike, *, permutations: int = 10000, seed: int = 0) -> float:
+    """Return the two-sided p value of the paired randomisation test that a and b have the same mean.
+
+    With d = a - b per user: flip the sign of each d by a fair coin, `permutations` times, and count how often
+    |sum of flipped d| >= |sum of d|; p = (count + 1) / (permutations + 1), so p is never 0.
+    Source: Smucker, Allan and Carterette, "A comparison of statistical significance tests for information
+    retrieval evaluation", CIKM 2007.
+
+    Raises:
+        ConfigError: `permutations` is below 1.
+        DataError: a and b differ in length, are empty, not one number per user, or not finite.
+
+    Example:
+        >>> paired_test([0.2, 0.4, 0.9], [0.2, 0.4, 0.9])
+        1.0
+        >>> paired_test([1.0] * 20, [0.0] * 20) < 0.001
+        True
+    """
+    first, second = _per_user("a", a), _per_user("b", b)
+    if len(first) != len(second):
+        raise DataError(f"Paired values differ in length: {len(first)} and {len(second)}; pair them by user.")
+    d = first - second
+    d = d[d != 0]  # A zero has no sign to flip, and most users tie on hit rates.
+    # Flips that tie with what was observed must count, though they add up in another order.
+    observed = abs(d.sum()) - 1e-12 * np.abs(d).sum()
+    rng = np.random.default_rng(seed)
+    count = 0
+    for rows in _chunks(len(d), permutations, "permutations"):
+        flipped = rng.integers(2, size=(rows, len(d)), dtype=np.int8) @ d
+        count += int((np.abs(d.sum() - 2 * flipped) >= observed).sum())
+    return (count + 1) / (permutations + 1)
+
+
+def chance(n: int, metric: str) -> float:
+    """Return what a uniformly random order of n candidates scores on average, one of them relevant.
+
+    Each rank r = 1..n is equally likely, so it is the mean over r of the metric with the relevant id at r:
+    hr@K gives min(K, n) / n, ndcg@K (1 / n) * sum over r <= min(K, n) of 1 / log2(r + 1), mrr H_n / n.
+    Source: the definitions in `llmrec_prompt.evaluate.metrics`, averaged over the ranks.
+
+    Raises:
+        UnknownName: `metric` is no name that `metrics.compute` understands.
+        ConfigError: `n` is below 1 (below 2 for auc), or the K of `metric` is.
+
+    Example:
+        >>> round(chance(20, "ndcg@10"), 3), chance(20, "hr@10"), chance(20, "hr@1")
+        (0.227, 0.5, 0.05)
+    """
+    stem, k = parse_name(metric)
+    least = 2 if stem == "auc" else 1
+    if n < least:
+        raise ConfigError(f"Chance of {metric!r} needs n of at least {least} candidates, not {n!r}.")
+    depth = n if k is None else k
+    ranks = np.arange(1, min(depth, n) + 1, dtype=np.float64)
+    return float(_AT_RANK[stem](ranks, n, depth).sum() / n)
+
+
+_AT_RANK: dict[str, Callable[[Floats, int, int], Floats]] = {
+    "hr": lambda ranks, n, k: np.ones_like(ranks),
+    "recall": lambda ranks, n, k: np.ones_like(ranks),
+    "precision": lambda ranks, n, k: np.ones_like(ranks) / k,
+    "ndcg": lambda ranks, n, k: 1 / np.log2(ranks + 1),
+    "mrr": lambda ranks, n, k: 1 / ranks,
+    "map": lambda ranks, n, k: 1 / ranks,
+    "auc": lambda ranks, n, k: (n - ranks) / (n - 1),
+}
+
+
+def _per_user(name: str, values: ArrayLike) -> Floats:
+    users = np.asarray(values, dtype=np.float64)
+    if users.ndim != 1 or len(users) == 0:
+        raise DataError(f"Argument {name!r} has shape {users.shape}; give one number per user, at least one.")
+    # One nan would make every result nan, or a p value that looks fine.
+    if not np.isfinite(users).all():
+        raise DataError(f"Argument {name!r} holds {(~np.isfinite(users)).sum()} values that are not finite.")
+    return users
+
+
+def _chunks(width: int, total: int, name: str) -> Iterator[int]:
+    """Yield row counts that add up to `total`, each small enough for rows of `width` numbers."""
+    if total < 1:
+        raise ConfigError(f"Argument {name}={total!r} is below 1; use at least 1000 for a stable result.")
+    rows = max(1, _CELLS // max(1, width))
+    for start in range(0, total, rows):
+        yield min(rows, total - start)
