@@ -108,7 +108,7 @@ class Backend(Protocol):
         ...
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """The last hidden state (after the final norm) at each text's last token: (len(texts), dimensions)."""
+        """The last hidden state (after the final norm) at each text's end: (len(texts), dimensions)."""
         ...
 
     def count_tokens(self, text: str) -> int:

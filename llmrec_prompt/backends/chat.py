@@ -16,13 +16,13 @@ PLAIN = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assis
 
 
 def render_chat(template: str, messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
-    """Yield (text, is_content) pieces of the rendered conversation, in order.
+    r"""Yield (text, is_content) pieces of the rendered conversation, in order.
 
     A model without a chat template (a base model) gets one `role: content` line a message. Contents are
     put in place of random marks after rendering: the model's template, which is not ours, never sees them.
 
     >>> list(render_chat("", [{"role": "user", "content": "Hi"}]))
-    [('user: ', False), ('Hi', True), ('\\nassistant:', False)]
+    [('user: ', False), ('Hi', True), ('\nassistant:', False)]
 
     Raises:
         BackendError: the model's chat template cannot be rendered.
@@ -41,7 +41,7 @@ def render_chat(template: str, messages: Sequence[Message]) -> Iterator[tuple[st
         before, found, text = text.partition(mark)
         if not found:
             raise BackendError(
-                f"The model's chat template drops or reorders the {message['role']!r} message."
+                f"The model's chat template loses the {message['role']!r} message."
             )
         yield before, False
         yield message["content"], True
