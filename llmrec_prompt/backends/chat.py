@@ -40,9 +40,7 @@ def render_chat(template: str, messages: Sequence[Message]) -> Iterator[tuple[st
     for message, mark in zip(messages, marks, strict=True):
         before, found, text = text.partition(mark)
         if not found:
-            raise BackendError(
-                f"The model's chat template loses the {message['role']!r} message."
-            )
+            raise BackendError(f"The model's chat template loses the {message['role']!r} message.")
         yield before, False
         yield message["content"], True
     yield text, False

@@ -44,7 +44,6 @@ class LlamaCppBackend:
         model_hash: identity of the weights, for caches and reports.
         context: most tokens of prompt and continuations together in the cache.
         threads: CPU threads; all cores when None.
-        gpu_layers: layers offloaded where llama.cpp was built for it.
         exact: plain attention over single-precision keys and values, so that a score depends as little as
             possible on what else is in the batch; costs memory and, on long prompts, time.
     """
@@ -57,10 +56,9 @@ class LlamaCppBackend:
         model_hash: str,
         context: int = 4096,
         threads: int | None = None,
-        gpu_layers: int = 0,
         exact: bool = True,
     ) -> None:
-        self._model = Model(path, gpu_layers=gpu_layers)
+        self._model = Model(path)
         size = min(context, self._model.trained_context)
         threads = threads or os.cpu_count() or 1
         self._context = Context(self._model, tokens=size, batch=BATCH, threads=threads, exact=exact)

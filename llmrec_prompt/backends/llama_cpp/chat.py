@@ -65,5 +65,5 @@ def parse_object(text: str, max_tokens: int) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise BackendError(
-            f"The model's answer is no complete JSON within {max_tokens} tokens: {text[:80]!r}. Allow more tokens."
+            f"The model's answer is no complete JSON in {max_tokens} tokens: {text[:80]!r}. Allow more."
         ) from error

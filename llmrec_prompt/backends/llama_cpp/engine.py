@@ -51,9 +51,9 @@ class Model:
         BackendError: the file cannot be loaded.
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         params = C.llama_model_default_params()
-        params.n_gpu_layers = gpu_layers
+        params.n_gpu_layers = 999 if C.llama_supports_gpu_offload() else 0
         self._model = C.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise BackendError(f"llama.cpp cannot load {path}. Check that it is a complete GGUF file.")
@@ -69,7 +69,7 @@ class Model:
         n = C.llama_tokenize(self._vocab, data, len(data), buffer, len(buffer), bos, special)
         if n < 0:
             raise BackendError(f"llama.cpp cannot tokenise a text of {len(data)} bytes.")
-        return buffer[:n]
+        return list(buffer[:n])
 
     def piece(self, token: int) -> bytes:
         """The bytes a token stands for; control tokens give nothing."""
