@@ -55,7 +55,7 @@ class TitleIndex:
         self._main: dict[str, list[int]] = defaultdict(list)
         for row, item in enumerate(items):
             self._add(row, item.title)
-        self._keys = list(dict.fromkeys([*self._plain, *self._main]))
+        self._keys = list(dict.fromkeys([*self._bare, *self._main]))
 
     def _add(self, row: int, title: str) -> None:
         self._titles[title.casefold().strip()].append(row)
@@ -107,12 +107,12 @@ class TitleIndex:
         # Plain edit distance: WRatio and the set ratios give 90 and more to any title that shares a word.
         from rapidfuzz import fuzz, process
 
-        key = plain_title(text)
+        key = without_article(plain_title(text))
         found = process.extract(key, self._keys, scorer=fuzz.ratio, limit=10)
         numbers = _numbers(key)
         scored = [(s if _numbers(name) == numbers else s * SEQUEL_PENALTY, name) for name, s, _ in found]
         score, name = max(scored, key=lambda pair: pair[0], default=(0.0, ""))
-        rows = self._plain.get(name) or self._main.get(name) or [0]
+        rows = self._bare.get(name) or self._main.get(name) or [0]
         return self._of_year(rows, text), score if key else 0.0
 
 

@@ -1,0 +1,172 @@
+"""The prompts of one domain: a history's prompt, an item's line, an item's fuller text."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import FileSystemLoader, meta
+from jinja2.exceptions import TemplateNotFound
+
+from llmrec_prompt.data.interests import derive_interests
+from llmrec_prompt.data.normalise import Scaler
+from llmrec_prompt.errors import TemplateError
+from llmrec_prompt.templates import sanitise
+from llmrec_prompt.templates.domain import Domain, search_path
+from llmrec_prompt.templates.sandbox import Sandbox
+from llmrec_prompt.types import Item
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPrompt:
+    """A rendered history: the text, how many of the latest items it shows, and how many it leaves out."""
+
+    text: str
+    shown: int
+    dropped: int
+    events: Mapping[str, int] = field(default_factory=dict)
+
+
+class Prompter:
+    """Renders one domain in one language.
+
+    Args:
+        domain: the domain; see `load_domain`.
+        language: another language than the domain's own.
+        catalogue: items over which numeric fields are normalised.
+        prompts: a folder of templates that wins over all others.
+
+    Raises:
+        TemplateError: the language is missing or a template is malformed.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        *,
+        language: str | None = None,
+        catalogue: Sequence[Item] = (),
+        prompts: Path | None = None,
+    ) -> None:
+        self.domain = domain.speak(language)
+        self._own_language = domain.language
+        self._sandbox = Sandbox(FileSystemLoader(search_path(prompts)))
+        self._scalers = {f: Scaler.fit(catalogue, f, method=m) for f, m in self.domain.numeric.items()}
+        self._words = {k: getattr(self.domain, k) for k in ("noun", "nouns", "person", "verb", "interests")}
+        self._history_name, self._about_name = self._resolve("history.j2"), self._resolve("about.j2")
+
+    def _resolve(self, file: str) -> str:
+        """The domain's own template where it has one, else the base template of the language."""
+        name, language = self.domain.name, self.domain.language
+        options = [f"{name}/{language}/{file}", f"base/{language}/{file}"]
+        if language == self._own_language:
+            options.insert(1, f"{name}/{file}")
+        known = set(self._sandbox.list_templates())
+        for option in options:
+            if option in known:
+                return option
+        raise TemplateError(
+            f"No template {file!r} for language {language!r}. Looked for: {', '.join(options)}."
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits over all that can change a rendered prompt: words, templates, sanitising rules."""
+        digest = hashlib.sha256(f"{sanitise.VERSION}\0{self.domain.model_dump_json()}".encode())
+        for name, source in self._sources([self._history_name, self._about_name]):
+            digest.update(f"\0{name}\0{source}".encode())
+        return digest.hexdigest()[:16]
+
+    def _sources(self, names: list[str]) -> Iterator[tuple[str, str]]:
+        seen: set[str] = set()
+        while names:
+            name = names.pop(0)
+            if name in seen:
+                continue
+            seen.add(name)
+            try:
+                source = self._sandbox.loader.get_source(self._sandbox, name)[0]  # type: ignore[union-attr]
+            except TemplateNotFound as error:
+                raise TemplateError(f"Template {name!r} is extended or included but not there.") from error
+            yield name, source
+            names += [n for n in meta.find_referenced_templates(self._sandbox.parse(source)) if n]
+
+    def line(self, item: Item, events: Counter[str] | None = None) -> str:
+        """The item in one line, without the line end."""
+        return self._line(self._view(item, events), events)
+
+    def _line(self, view: Mapping[str, Any], events: Counter[str] | None) -> str:
+        text = self._sandbox.run(
+            f"{self.domain.name}/domain.yaml: item",
+            {"item": view, "domain": self._words},
+            source=self.domain.item,
+        )
+        line = self._clean(text, 2 * self.domain.title_limit, events)
+        if not line:
+            raise TemplateError(
+                f"Domain {self.domain.name!r}: the line of item {view['item_id']!r} is empty."
+            )
+        return line
+
+    def continuation(self, item: Item, events: Counter[str] | None = None) -> str:
+        """What is scored after a history: the item's line and the line end that says the title is over."""
+        return self.line(item, events) + "\n"
+
+    def about(self, item: Item) -> str:
+        """The item's fuller text, for content scorers."""
+        variables = {"item": self._view(item, None), "domain": self._words}
+        source = self.domain.about
+        name = self._about_name if source is None else f"{self.domain.name}/domain.yaml: about"
+        return " ".join(self._sandbox.run(name, variables, source=source).split())
+
+    def history(self, items: Sequence[Item], *, show: int | None = None) -> HistoryPrompt:
+        """The prompt for a history (oldest first): its latest `show` items, the domain's number if None.
+
+        The text ends in a line end, a boundary that no tokenizer merges with the next title.
+
+        Raises:
+            TemplateError: the template fails or does not end in a line end.
+        """
+        events: Counter[str] = Counter()
+        limit = self.domain.history if show is None else show
+        shown = list(items[-limit:]) if limit else []
+        views = [self._view(item, events) for item in shown]
+        for view in views:
+            view["line"] = self._line(view, events)
+        interests = derive_interests(items)
+        variables = {
+            "domain": self._words,
+            "history": views,
+            "interests": {
+                "categories": [self._clean(name, 60, events) for name, _ in interests.categories],
+                "creators": [self._clean(name, 60, events) for name, _ in interests.creators],
+            },
+        }
+        text = self._sandbox.run(self._history_name, variables)
+        if not text.endswith("\n"):
+            raise TemplateError(f"Template {self._history_name!r} must end in a line end.")
+        return HistoryPrompt(text, len(shown), len(items) - len(shown), dict(events))
+
+    def _view(self, item: Item, events: Counter[str] | None) -> dict[str, Any]:
+        """The item as a template sees it: plain, cleaned values; numbers also normalised."""
+        view: dict[str, Any] = {}
+        for name, value in item.model_dump().items():
+            limit = self.domain.title_limit if name == "title" else self.domain.text_limit
+            if isinstance(value, str):
+                view[name] = self._clean(value, limit, events if name == "title" else None)
+            elif isinstance(value, list | tuple):
+                view[name] = [self._clean(str(v), 60, None) for v in value]
+            elif isinstance(value, int | float) or value is None:
+                view[name] = value
+        view["scaled"] = {name: scaler.transform(item) for name, scaler in self._scalers.items()}
+        view["level"] = {name: scaler.level(item) for name, scaler in self._scalers.items()}
+        return view
+
+    def _clean(self, text: str, limit: int, events: Counter[str] | None) -> str:
+        line, cut = sanitise.clean_text(text, limit)
+        if cut and events is not None:
+            events["text_cut"] += 1
+        return line

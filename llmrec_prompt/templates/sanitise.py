@@ -1,0 +1,30 @@
+"""Making user and item text harmless for a prompt: one line, no invisible characters, bounded length.
+
+A title may not start a new line of the prompt (it would look like another item), hide characters from a
+human reader, or push the history out of the context. It need not be cleared of template syntax or of
+special-token look-alikes: it is only ever passed as a variable, and tokenised without special parsing.
+"""
+
+import re
+import unicodedata
+
+VERSION = 1
+"""Part of every template fingerprint: a change of these rules changes prompts."""
+
+_SPACE = re.compile(r"\s+")
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
+
+
+def clean_text(text: str, limit: int) -> tuple[str, bool]:
+    r"""Fold a text to one visible line of at most `limit` characters; say whether it was cut.
+
+    White space of any kind becomes one space; control, zero-width and other invisible characters vanish;
+    the rest is put in Unicode normal form C.
+
+    >>> clean_text("Alien\n3\u200b:  the\tfilm", 12)
+    ('Alien 3: th…', True)
+    """
+    folded = _SPACE.sub(" ", unicodedata.normalize("NFC", text))
+    visible = "".join(c for c in folded if c == " " or unicodedata.category(c) not in _INVISIBLE)
+    line = _SPACE.sub(" ", visible).strip()
+    return (line, False) if len(line) <= limit else (line[: limit - 1].rstrip() + "…", True)

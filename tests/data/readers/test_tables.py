@@ -1,0 +1,191 @@
+import builtins
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llmrec_prompt.data import Dataset, read_folder, write_two_file
+from llmrec_prompt.errors import DataError, MissingExtra
+
+from ..strategies import catalogue, data_sets, keep_all, write_jsonl, write_lines
+
+reuse_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+ITEMS = "item_id,title,categories,year,shelf"
+
+
+def test_csv_items_split_lists_and_keep_extra_fields(tmp_path):
+    write_lines(
+        tmp_path / "items.csv", [ITEMS, '1,"Alien, again",Horror|Sci-Fi,1979,a|b', "2,Up"], "utf-8-sig"
+    )
+    one, two = Dataset.load(tmp_path).items
+    assert (one.title, one.categories, one.year) == ("Alien, again", ("Horror", "Sci-Fi"), "1979")
+    assert one.model_extra == {"shelf": "a|b"}
+    assert two.categories == ()
+
+
+def test_jsonl_tolerates_a_byte_order_mark_and_odd_line_ends(tmp_path):
+    lines = [
+        json.dumps({"item_id": 1, "title": "A\u2028B"}, ensure_ascii=False),
+        "",
+        '{"item_id":"2","title":"C"}\r',
+    ]
+    write_lines(tmp_path / "items.jsonl", lines, "utf-8-sig")
+    assert [item.item_id for item in Dataset.load(tmp_path).items] == ["1", "2"]
+
+
+def test_interactions_columns_in_any_order_and_short_or_long_rows(tmp_path):
+    write_jsonl(tmp_path / "items.jsonl", catalogue(3))
+    log = ["item_id,extra,user_id,timestamp", "i0,x,a,5", "i1,x,a", "i2,x,a,1,9", ""]
+    write_lines(tmp_path / "interactions.csv", log)
+    data = Dataset.load(tmp_path)
+    assert [row.item_id for row in data.history("a")] == ["i1", "i0"]
+    assert data.report.steps[1].why == {"too many fields": 1}
+
+
+def test_empty_log_with_header_only(tmp_path):
+    write_jsonl(tmp_path / "items.jsonl", catalogue(1))
+    write_lines(tmp_path / "interactions.csv", ["user_id,item_id"])
+    assert not Dataset.load(tmp_path).has_logs
+
+
+@reuse_folder
+@given(data_sets(cleaning=keep_all()))
+def test_two_file_round_trip(tmp_path, data):
+    write_two_file(data, tmp_path / "out")
+    log = tmp_path / "out" / "interactions.csv"
+    again = Dataset.load(tmp_path / "out", cleaning=keep_all())
+    if data.users:
+        assert list(again.interactions) == list(data.interactions)
+    log.unlink(missing_ok=True)
+    assert again.items == data.items
+    assert again.fingerprint == data.fingerprint
+
+
+@reuse_folder
+@given(data_sets())
+def test_writing_keeps_what_was_consumed_but_not_liked(tmp_path, data):
+    folder = write_two_file(data, tmp_path / "out")
+    again = Dataset.load(folder)
+    (folder / "interactions.csv").unlink(missing_ok=True)
+    assert again.users == data.users
+    for user in data.users:
+        assert again.consumed(user) == data.consumed(user)
+
+
+@reuse_folder
+@given(st.lists(st.tuples(*[st.text(st.characters(exclude_categories=("Cs",)), max_size=5)] * 2), max_size=6))
+def test_csv_cells_come_back(tmp_path, pairs):
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows([("item_id", "title"), *pairs])
+    (tmp_path / "items.csv").write_bytes(out.getvalue().encode())
+    assert [(row["item_id"], row["title"]) for row in read_folder(tmp_path).items] == pairs
+
+
+def test_parquet_round_trip(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    items = {"item_id": [1, 2], "title": ["A", "B"], "categories": [["x", "y"], None], "year": [1999.0, None]}
+    log = {"user_id": [5, 6, 6], "item_id": [1.0, 2.0, None], "timestamp": [3.0, None, 1.0]}
+    pq.write_table(pa.table(items), tmp_path / "items.parquet")
+    pq.write_table(pa.table(log), tmp_path / "interactions.parquet")
+    data = Dataset.load(tmp_path)
+    assert [(i.item_id, i.categories, i.year) for i in data.items] == [
+        ("1", ("x", "y"), "1999"),
+        ("2", (), ""),
+    ]
+    assert [(r.user_id, r.item_id, r.timestamp) for r in data.interactions] == [
+        ("5", "1", 3.0),
+        ("6", "2", None),
+    ]
+    assert data.report.steps[1].why == {"no item_id": 1}
+
+
+def test_parquet_without_pyarrow(tmp_path, monkeypatch):
+    write_lines(tmp_path / "items.parquet", ["x"])
+    real_import = builtins.__import__
+
+    def no_pyarrow(name, *rest):
+        if name.startswith("pyarrow"):
+            raise ImportError(name)
+        return real_import(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", no_pyarrow)
+    with pytest.raises(MissingExtra) as caught:
+        Dataset.load(tmp_path)
+    assert (
+        str(caught.value) == 'Parquet files needs extra packages. Run: pip install "llmrec-prompt[parquet]"'
+    )
+
+
+GOOD = '{"item_id": "1", "title": "A"}'
+NOT_JSON = "not JSON (Expecting property name enclosed in double quotes); correct"
+NO_KIND = (
+    "No data set in {d}; found: a.csv, readme.txt; expected items.jsonl|csv|parquet (with "
+    "interactions.csv|parquet), MovieLens (movies.csv, movies.dat or u.item) or RecBole (NAME.item with "
+    "NAME.inter)."
+)
+BAD_FOLDERS = [
+    ("items.csv", "item_id,name\n1,A\n", "Column 'title' is missing in {f}; found: item_id, name."),
+    ("items.csv", "", "Column 'item_id' is missing in {f}; found: nothing."),
+    ("items.csv", "item_id,title\n1,A, B\n", "{f}: 1 rows have more than 2 fields; quote their commas."),
+    ("items.csv", b"item_id,title\n1,caf\xe9\n", "{f} is not UTF-8 (byte 19); save it as UTF-8."),
+    ("items.jsonl", '{"id": "1", "title": "A"}', "Column 'item_id' is missing in {f}; found: id, title."),
+    ("items.jsonl", GOOD + "\n{oops}", "{f}, line 2: " + NOT_JSON + " the line."),
+    ("items.jsonl", "[" * 100_000, "{f}, line 1: not JSON (nested too deeply); correct the line."),
+    ("items.jsonl", GOOD + "\n[1]", "{f}, line 2: found a list; expected a JSON object."),
+    ("items.jsonl", "", "The catalogue of {n} is empty: found no rows; add items with a title."),
+    ("interactions.csv", "user_id,item\n", "Column 'item_id' is missing in {f}; found: user_id, item."),
+    ("meta.json", "{", "{f}, line 1: " + NOT_JSON + " or remove it."),
+    ("meta.json", "[]", "{f} holds a list; a JSON object is expected."),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BAD_FOLDERS)
+def test_bad_files(tmp_path, name, content, message):
+    if not name.startswith("items"):
+        write_lines(tmp_path / "items.jsonl", [GOOD])
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as caught:
+        Dataset.load(tmp_path)
+    assert str(caught.value) == message.format(d=tmp_path, f=tmp_path / name, n=tmp_path.name)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (("items.jsonl", "items.csv"), "{d} holds items.jsonl and items.csv; keep one of them."),
+        (("readme.txt", "a.csv"), NO_KIND),
+    ],
+)
+def test_bad_folders(tmp_path, files, message):
+    for name in files:
+        write_lines(tmp_path / name, ["x"])
+    with pytest.raises(DataError) as caught:
+        Dataset.load(tmp_path)
+    assert str(caught.value) == message.format(d=tmp_path)
+
+
+def test_bad_parquet_is_one_line(tmp_path):
+    pytest.importorskip("pyarrow")
+    write_lines(tmp_path / "items.parquet", ["this is no parquet file at all"])
+    with pytest.raises(DataError, match=r"items\.parquet cannot be read as Parquet: ") as caught:
+        Dataset.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "state"), [("nowhere", "does not exist"), ("file", "is a file")])
+def test_no_folder(tmp_path, name, state):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError) as caught:
+        Dataset.load(tmp_path / name)
+    assert str(caught.value).startswith(
+        f"Data folder {tmp_path / name} {state}; give a folder with items.jsonl"
+    )
+
+
+def test_an_empty_folder_says_so(tmp_path):
+    with pytest.raises(DataError, match="found: nothing; expected"):
+        Dataset.load(tmp_path)

@@ -1,0 +1,189 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llmrec_prompt.data as data_room
+from llmrec_prompt.data import Dataset, Step, sample_names
+from llmrec_prompt.data.domain import domain_of
+from llmrec_prompt.errors import DataError, UnknownName
+from llmrec_prompt.types import Interaction, Item
+
+from .strategies import catalogue, data_sets, keep_all, logs, write_jsonl, write_lines
+
+LOG = "a i0 5 10\na i1 1 20\na i2 4 30\nb i2 3 5"
+
+
+@pytest.fixture
+def small():
+    return Dataset.from_rows(catalogue(4), logs(LOG), name="small", domain="movies")
+
+
+def test_the_room_exports_a_sorted_list_of_what_is_there():
+    assert data_room.__all__ == sorted(data_room.__all__, key=lambda name: (name.upper() != name, name))
+    assert all(hasattr(data_room, name) for name in data_room.__all__)
+
+
+def test_items_and_users(small):
+    assert [item.item_id for item in small.items] == ["i0", "i1", "i2", "i3"]
+    assert small.index["i2"] == 2
+    assert small.item("i3").title == "Title 3"
+    assert small.users == ("a", "b")
+    assert small.has_logs
+    assert repr(small) == "Dataset('small', domain='movies', items=4, users=2, liked=3)"
+
+
+def test_history_is_liked_items_and_consumed_is_all(small):
+    assert small.history("a") == (Interaction("a", "i0", 5.0, 10.0), Interaction("a", "i2", 4.0, 30.0))
+    assert [item.item_id for item in small.history_items("a")] == ["i0", "i2"]
+    assert small.consumed("a") == {"i0", "i1", "i2"}
+    assert small.popularity().tolist() == [1, 0, 2, 0]
+    users, items = small.pairs()
+    assert (users.tolist(), items.tolist()) == ([0, 0, 1], [0, 2, 2])
+    assert users.dtype == items.dtype == np.int32
+    assert [row.item_id for row in small.interactions] == ["i0", "i2", "i2"]
+
+
+def test_popularity_cannot_be_spoilt(small):
+    with pytest.raises(ValueError, match="read-only"):
+        small.popularity()[0] = 9
+
+
+def test_unknown_names(small):
+    with pytest.raises(UnknownName, match=r"^Unknown user 'c'\. Available: a, b\.$"):
+        small.history("c")
+    with pytest.raises(UnknownName, match=r"^Unknown item 'i9'\. Available: i0, i1, i2, i3\.$"):
+        small.item("i9")
+    for method in (small.consumed, small.history_items):
+        with pytest.raises(UnknownName):
+            method("c")
+    with pytest.raises(UnknownName):
+        small.without([("a", "i9")])
+
+
+def test_without_removes_from_histories_popularity_and_consumed(small):
+    train = small.without([("a", "i2"), ("a", "i1"), ("b", "i0")])
+    assert [row.item_id for row in train.history("a")] == ["i0"]
+    assert train.consumed("a") == {"i0"}
+    assert train.popularity().tolist() == [1, 0, 1, 0]
+    assert train.items == small.items
+    assert train.users == small.users
+    assert train.fingerprint != small.fingerprint
+    assert small.without([]).fingerprint == small.fingerprint
+    assert small.without([("b", "i2")]).history("b") == ()
+
+
+@given(data_sets(), st.randoms())
+def test_without_takes_exactly_the_pairs(data, random):
+    pairs = [(row.user_id, row.item_id) for row in data.interactions]
+    held_out = set(random.sample(pairs, k=len(pairs) // 2))
+    left = data.without(held_out)
+    assert [(r.user_id, r.item_id) for r in left.interactions] == [p for p in pairs if p not in held_out]
+    for user in data.users:
+        assert left.consumed(user) == data.consumed(user) - {item for u, item in held_out if u == user}
+
+
+@given(data_sets())
+def test_views_agree(data):
+    users, items = data.pairs()
+    rows = list(data.interactions)
+    assert [data.users[u] for u in users] == [row.user_id for row in rows]
+    assert [data.items[i].item_id for i in items] == [row.item_id for row in rows]
+    assert data.popularity().sum() == len(rows)
+    assert data.has_logs == bool(rows)
+    assert rows == [row for user in data.users for row in data.history(user)]
+
+
+def test_items_alone(tmp_path):
+    write_jsonl(tmp_path / "shop" / "items.jsonl", catalogue(2))
+    data = Dataset.load(tmp_path / "shop")
+    assert (data.users, data.has_logs, data.domain, data.meta) == ((), False, "generic", {})
+    assert data.popularity().tolist() == [0, 0]
+    assert list(data.interactions) == []
+    assert len(data.fingerprint) == 16
+
+
+def test_the_fingerprint_sees_items_and_likes(small):
+    other = Dataset.from_rows([*catalogue(3), {"item_id": "i3", "title": "New"}], logs(LOG))
+    assert other.fingerprint != small.fingerprint
+    assert Dataset.from_rows(catalogue(4), logs(LOG)).fingerprint == small.fingerprint
+    swapped = Dataset.from_rows(catalogue(4), logs(LOG.replace("a i0 5 10", "a i0 5 40")))
+    assert swapped.fingerprint != small.fingerprint
+
+
+def test_item_rows_become_items():
+    rows = [
+        {"item_id": 7, "title": " Seven ", "year": 1999.0, "categories": "Drama", "price": "2.5", "shelf": 3},
+        {"item_id": 7, "title": "Again"},
+        {"item_id": "8", "title": None},
+        {"item_id": None, "title": "x"},
+        {
+            "item_id": "9",
+            "title": "Nine",
+            "price": "cheap",
+            "creator": ["A", "B"],
+            "tags": ["a", "", "a", None],
+        },
+    ]
+    data = Dataset.from_rows(rows)
+    seven, nine = data.items
+    assert (seven.item_id, seven.title, seven.year, seven.price) == ("7", "Seven", "1999", 2.5)
+    assert seven.categories == ("Drama",)
+    assert seven.model_extra == {"shelf": 3}
+    assert (nine.creator, nine.tags, nine.price) == ("A, B", ("a",), None)
+    why = {"duplicate item_id": 1, "no title": 1, "no item_id": 1}
+    assert data.report.steps[0] == Step("items", 5, 2, why)
+    assert data.report.notes == {"price that is no number, emptied": 1}
+
+
+def test_item_objects_are_taken_as_they_are():
+    item = Item.model_validate({"item_id": "1", "title": "One", "shelf": "top"})
+    assert Dataset.from_rows([item]).items == (item,)
+
+
+def test_an_empty_catalogue_says_what_was_found():
+    with pytest.raises(DataError) as caught:
+        Dataset.from_rows([{"item_id": "1", "title": ""}], name="shop")
+    assert str(caught.value) == (
+        "The catalogue of shop is empty: found 1 rows with no title; add items with a title."
+    )
+    with pytest.raises(DataError, match="found no rows"):
+        Dataset.from_rows([])
+
+
+@pytest.mark.parametrize(
+    ("meta", "domain"),
+    [
+        ("movies", "movies"),
+        ("products (gifts)", "shopping"),
+        ("social posts (Q&A)", "social"),
+        ("Books, old", "books"),
+        ("stamps", "generic"),
+        ("", "generic"),
+        (None, "generic"),
+    ],
+)
+def test_domain_of_meta(meta, domain):
+    assert domain_of({"domain": meta}) == domain
+
+
+def test_domain_argument_wins_over_meta(tmp_path):
+    write_jsonl(tmp_path / "items.jsonl", catalogue(1))
+    write_lines(tmp_path / "meta.json", ['{"domain": "books"}'])
+    assert Dataset.load(tmp_path).domain == "books"
+    assert Dataset.load(str(tmp_path), domain="poems").domain == "poems"
+
+
+def test_unknown_sample():
+    with pytest.raises(UnknownName, match=r"^Unknown sample data set 'nope'\."):
+        Dataset.load("sample:nope")
+
+
+@pytest.mark.parametrize("name", ["movies", "books", "music", "games", "travel", "shopping"])
+def test_samples_load_without_loss(name):
+    if name not in sample_names():
+        pytest.skip(f"sample {name} is not written yet")
+    data = Dataset.load(f"sample:{name}", cleaning=keep_all())
+    assert data.domain == name
+    assert data.has_logs
+    assert all(not step.why for step in data.report.steps)
