@@ -1,16 +1,20 @@
 """Where things that can be computed again are kept, and a content-addressed store of numbers.
 
-Keys say everything that could change a value; values are JSON, never pickle.
+Keys say everything that could change a value; values are plain arrays of numbers, never pickle.
 """
 
 import hashlib
-import json
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import platformdirs
+
+Numbers = npt.NDArray[Any]
 
 
 def cache_dir() -> Path:
@@ -28,13 +32,18 @@ def content_key(*parts: str) -> str:
 
 
 class NumberStore:
-    """A persistent mapping from content keys to short lists of numbers (SQLite, JSON values).
+    """A persistent mapping from content keys to arrays of one number type (SQLite, raw bytes).
 
-    Safe with several processes at once; a store that cannot be opened or written (a read-only disk) works
+    Safe with several processes at once. A store that cannot be opened or written (a read-only disk) works
     in memory instead, because a cache may never be the reason that a ranking fails.
+
+    Args:
+        path: the file; None keeps everything in memory.
+        dtype: number type of the values, little-endian on disk.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, dtype: str = "<f8") -> None:
+        self._dtype = np.dtype(dtype)
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,26 +53,24 @@ class NumberStore:
 
     @staticmethod
     def _open(target: str) -> sqlite3.Connection:
-        db = sqlite3.connect(target, timeout=30)
-        db.execute(
-            "CREATE TABLE IF NOT EXISTS numbers (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
-        )
+        db = sqlite3.connect(target, timeout=30, check_same_thread=False)
+        db.execute("CREATE TABLE IF NOT EXISTS numbers (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
         db.commit()
         return db
 
-    def get(self, keys: Sequence[str]) -> dict[str, list[float]]:
+    def get(self, keys: Sequence[str]) -> dict[str, Numbers]:
         """The values of those keys that are known."""
-        found: dict[str, list[float]] = {}
+        found: dict[str, Numbers] = {}
         for begin in range(0, len(keys), 500):
             part = keys[begin : begin + 500]
             marks = ",".join("?" * len(part))
             rows = self._db.execute(f"SELECT key, value FROM numbers WHERE key IN ({marks})", part)
-            found.update((key, json.loads(value)) for key, value in rows)
+            found.update((key, np.frombuffer(value, self._dtype)) for key, value in rows)
         return found
 
-    def put(self, values: Mapping[str, Iterable[float]]) -> None:
+    def put(self, values: Mapping[str, Numbers]) -> None:
         """Keep values; a key that is there already keeps its value."""
-        rows = [(key, json.dumps(list(value))) for key, value in values.items()]
+        rows = [(key, np.asarray(value, self._dtype).tobytes()) for key, value in values.items()]
         try:
             with self._db:
                 self._db.executemany("INSERT OR IGNORE INTO numbers VALUES (?, ?)", rows)

@@ -1,0 +1,25 @@
+"""Ranking modes: from a history and candidates to a full scored order."""
+
+from llmrec_prompt.rank.base import Ranker, Request, combine, rank
+from llmrec_prompt.rank.building import MODES, Kitchen
+from llmrec_prompt.rank.explain import Reason, in_words, leave_one_out
+from llmrec_prompt.rank.fused import FusedRanker
+from llmrec_prompt.rank.likelihood import LikelihoodRanker
+from llmrec_prompt.rank.priors import choose_peers
+from llmrec_prompt.rank.scorer import ScorerRanker
+
+__all__ = [
+    "MODES",
+    "FusedRanker",
+    "Kitchen",
+    "LikelihoodRanker",
+    "Ranker",
+    "Reason",
+    "Request",
+    "ScorerRanker",
+    "choose_peers",
+    "combine",
+    "in_words",
+    "leave_one_out",
+    "rank",
+]

@@ -1,0 +1,163 @@
+"""What a ranking mode answers, and how its numbers become a ranking."""
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from llmrec_prompt.errors import BackendError, DataError
+from llmrec_prompt.types import Candidates, History, Provenance, RankedItem, Ranking, Scored
+
+Array = npt.NDArray[np.float64]
+
+
+class Ranker(Protocol):
+    """One ranking mode. It is given a history and candidates and nothing else; it cannot see a target."""
+
+    name: str
+
+    def score(self, history: History, candidates: Candidates) -> Scored:
+        """Raw scores of every part, in the candidates' order."""
+        ...
+
+    def prepare(self, candidates: Candidates) -> None:
+        """Do ahead, behind a progress bar, what does not depend on the history (priors)."""
+        ...
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """Model, adapter and template of a `Provenance`, as far as this mode has them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a ranking says about itself besides its scores."""
+
+    user: str | None = None
+    domain: str = ""
+    seed: int = 0
+    events: Mapping[str, int] = field(default_factory=dict)
+
+
+def combine(scored: Scored) -> Array:
+    """The scores: weighted sum of the parts.
+
+    Raises:
+        BackendError: a score is not a number; nothing is ever put in its place.
+    """
+    total: Array = np.sum([w * np.asarray(scored.parts[p], np.float64) for p, w in scored.weights.items()], 0)
+    if not np.isfinite(total).all():
+        raise BackendError(
+            f"{int((~np.isfinite(total)).sum())} of {len(total)} scores are not finite numbers."
+        )
+    return total
+
+
+def rank(ranker: Ranker, history: History, candidates: Candidates, request: Request | None = None) -> Ranking:
+    """Rank all candidates, best first.
+
+    Equal scores are ordered by a seeded hash of history and item, never by the candidates' order, and
+    counted: events `tied` (candidates that share their score) and `all_tied`.
+
+    Raises:
+        DataError: no candidates, or one twice.
+        BackendError: the model failed, or a score is not a number.
+    """
+    request = request or Request()
+    check_candidates(candidates)
+    start = time.monotonic()
+    before = tokens_of(ranker)
+    scored = ranker.score(history, candidates)
+    scores = combine(scored)
+    events = Counter(request.events) + Counter(scored.events) + count_ties(scores)
+    evaluated, reused = (a - b for a, b in zip(tokens_of(ranker), before, strict=True))
+    provenance = Provenance(
+        mode=ranker.name,
+        domain=request.domain,
+        seed=request.seed,
+        weights=scored.weights,
+        settings=scored.settings,
+        candidates=len(candidates),
+        events=dict(sorted(events.items())),
+        tokens_evaluated=evaluated,
+        tokens_reused=reused,
+        seconds=round(time.monotonic() - start, 4),
+        **ranker.origin,
+    )
+    lines = order(candidates, scores, tie_salt(history, request.seed))
+    return Ranking(user=request.user, domain=request.domain, recommendations=lines, provenance=provenance)
+
+
+def check_candidates(candidates: Candidates) -> None:
+    """Refuse an empty list and repetitions.
+
+    Raises:
+        DataError: as said.
+    """
+    if not candidates:
+        raise DataError("There are no candidates to rank. Give at least one.")
+    twice = [i for i, n in Counter(c.item_id for c in candidates).items() if n > 1]
+    if twice:
+        raise DataError(f"Candidate {twice[0]!r} is given more than once. Give each candidate once.")
+
+
+def order(candidates: Candidates, scores: Array, salt: str) -> tuple[RankedItem, ...]:
+    """Best first, ties by a salted hash."""
+    ties = [hashlib.sha256(f"{salt}\0{item.item_id}".encode()).digest() for item in candidates]
+    best_first = sorted(range(len(candidates)), key=lambda i: (-scores[i], ties[i]))
+    shares = softmax(scores)
+    return tuple(
+        RankedItem(
+            item_id=candidates[i].item_id,
+            title=candidates[i].title,
+            rank=place,
+            score=float(scores[i]),
+            probability=float(shares[i]),
+        )
+        for place, i in enumerate(best_first, start=1)
+    )
+
+
+def softmax(scores: Array) -> Array:
+    """exp(s) / sum exp(s), over all candidates.
+
+    >>> softmax(np.array([0.0, 0.0])).tolist()
+    [0.5, 0.5]
+    """
+    shifted = np.exp(scores - scores.max())
+    return np.asarray(shifted / shifted.sum())
+
+
+def tie_salt(history: History, seed: int) -> str:
+    """What orders ties: fixed for a history and seed, different from one user to the next."""
+    return "\0".join([str(seed), *(item.item_id for item in history)])
+
+
+def count_ties(scores: Array) -> Counter[str]:
+    """How many candidates share their score with another; whether all do."""
+    _, counts = np.unique(scores, return_counts=True)
+    events: Counter[str] = Counter()
+    if (counts > 1).any():
+        events["tied"] = int(counts[counts > 1].sum())
+    if len(counts) == 1 and len(scores) > 1:
+        events["all_tied"] = 1
+    return events
+
+
+def tokens_of(ranker: Ranker) -> tuple[int, int]:
+    """Tokens evaluated and reused so far by the ranker's model; zeros without one."""
+    usage = getattr(ranker, "usage", None)
+    return (usage.evaluated, usage.reused) if usage else (0, 0)
+
+
+def z_scores(values: Sequence[float] | Array) -> tuple[Array, float]:
+    """Centred and scaled values, and the scale; all zeros (scale 0) where all are equal."""
+    array = np.asarray(values, np.float64)
+    scale = float(array.std())
+    return (np.zeros_like(array), 0.0) if scale < 1e-12 else ((array - array.mean()) / scale, scale)

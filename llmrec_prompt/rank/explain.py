@@ -1,0 +1,55 @@
+"""Reasons by leaving out: what a candidate's score loses when one history item is not there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from llmrec_prompt.progress import track
+from llmrec_prompt.rank.base import Array, Ranker
+from llmrec_prompt.types import Candidates, History, Item, Scored
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A history item and by how much it raises the candidate's score (in the ranking's own units)."""
+
+    item: Item
+    gain: float
+
+
+def leave_one_out(
+    ranker: Ranker, history: History, candidates: Candidates, scored: Scored, *, latest: int = 10
+) -> list[list[Reason]]:
+    """For each candidate, the history items that raise its score, the strongest first.
+
+    The scaling of the whole ranking (`scored.weights`) is kept, so that gains are in units of its scores.
+    Only the `latest` items are tried: each costs one more evaluation. With a single history item there is
+    nothing left to compare with, and no reasons are given.
+    """
+    if len(history) < 2:
+        return [[] for _ in candidates]
+    whole = _total(ranker.score(history, candidates), scored)
+    tried = list(range(len(history)))[-latest:]
+    gains = np.array(
+        [
+            whole - _total(ranker.score([*history[:i], *history[i + 1 :]], candidates), scored)
+            for i in track(tried, "Reasons", len(tried))
+        ]
+    )
+    return [_reasons(history, tried, gains[:, c]) for c in range(len(candidates))]
+
+
+def _total(part_scores: Scored, scale: Scored) -> Array:
+    return np.asarray(
+        np.sum([w * np.asarray(part_scores.parts[p]) for p, w in scale.weights.items()], axis=0)
+    )
+
+
+def _reasons(history: History, tried: list[int], gains: Array) -> list[Reason]:
+    strongest = np.argsort(-gains, kind="stable")
+    return [Reason(history[tried[i]], float(gains[i])) for i in strongest if gains[i] > 1e-9]
+
+
+def in_words(reasons: list[Reason], *, most: int = 2) -> tuple[str, ...]:
+    """The strongest reasons as short texts, titles and gains."""
+    return tuple(f"{r.item.title} ({r.gain:+.2f})" for r in reasons[:most])

@@ -1,0 +1,63 @@
+"""Several rankers as one: z-scored over the candidates, weighted, added."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmrec_prompt.backends import Usage
+from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.rank.base import Ranker, tokens_of, z_scores
+from llmrec_prompt.types import Candidates, History, Scored
+
+
+class FusedRanker:
+    """score = sum over parts of weight * (part - mean) / standard deviation, over the candidates at hand.
+
+    A part whose scores are all equal adds nothing and is counted as event `flat:PART`.
+
+    Args:
+        parts: rankers and their weights.
+
+    Raises:
+        ConfigError: no part has a weight.
+    """
+
+    name = "fused"
+
+    def __init__(self, parts: Sequence[tuple[Ranker, float]]) -> None:
+        self._parts = [(ranker, weight) for ranker, weight in parts if weight]
+        if not self._parts:
+            raise ConfigError("A fusion needs at least one part with a weight. Give one.")
+
+    def score(self, history: History, candidates: Candidates) -> Scored:
+        """All parts' raw scores, and weights that carry the z-scaling."""
+        fused = Scored({}, {})
+        events: Counter[str] = Counter()
+        for ranker, weight in self._parts:
+            scored = ranker.score(history, candidates)
+            events.update(scored.events)
+            values = scored.parts[ranker.name]
+            _, scale = z_scores(values)
+            if not scale and len(candidates) > 1:
+                events[f"flat:{ranker.name}"] += 1
+            fused.parts[ranker.name] = values
+            fused.weights[ranker.name] = weight / scale if scale else 0.0
+            fused.settings[ranker.name] = {"weight": weight, **scored.settings}
+        fused.events = dict(events)
+        return fused
+
+    def prepare(self, candidates: Candidates) -> None:
+        """Let every part do so."""
+        for ranker, _ in self._parts:
+            ranker.prepare(candidates)
+
+    @property
+    def usage(self) -> Usage:
+        """Summed over the parts."""
+        counts = [tokens_of(ranker) for ranker, _ in self._parts]
+        return Usage(sum(e for e, _ in counts), sum(r for _, r in counts))
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """That of the part with a model."""
+        return {key: value for ranker, _ in self._parts for key, value in ranker.origin.items()}

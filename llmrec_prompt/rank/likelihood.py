@@ -1,0 +1,110 @@
+"""Ranking by likelihood: how much a history raises the log-probability of an item's line.
+
+score(item) = log p(line | history) - weight * prior(line), both summed over the line's tokens. It cannot
+invent an item, has no position bias, and takes any number of candidates.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from llmrec_prompt.backends import Backend, ScoreRequest, Usage, require
+from llmrec_prompt.cache import NumberStore, cache_dir
+from llmrec_prompt.errors import ContextOverflow, DataError
+from llmrec_prompt.rank.priors import Priors
+from llmrec_prompt.templates import HistoryPrompt, Prompter
+from llmrec_prompt.types import Candidates, History, Scored
+
+
+class LikelihoodRanker:
+    """The model alone.
+
+    Args:
+        backend: must be able to score.
+        prompter: renders histories and lines.
+        peers: histories whose mean likelihood is each item's prior; the empty history if there are none.
+        prior_weight: how much of the prior is taken off; 0 ranks by plain likelihood.
+        store: where priors are kept; the user's cache if None.
+
+    Raises:
+        Unsupported: the backend cannot score.
+    """
+
+    name = "likelihood"
+
+    def __init__(
+        self,
+        backend: Backend,
+        prompter: Prompter,
+        *,
+        peers: Sequence[History] = (),
+        prior_weight: float = 1.0,
+        store: NumberStore | None = None,
+    ) -> None:
+        require(backend, "score", wanted_by="Mode 'likelihood'")
+        self._backend, self._prompter, self._weight = backend, prompter, prior_weight
+        prompts = [prompter.history(peer).text for peer in peers] or [prompter.history(()).text]
+        self._priors = Priors(backend, prompts, store or NumberStore(cache_dir() / "priors.sqlite"))
+
+    def score(self, history: History, candidates: Candidates) -> Scored:
+        """Calibrated log-likelihoods, in nats.
+
+        Raises:
+            DataError: an empty history has nothing to say about the candidates.
+            ContextOverflow: not even the latest history item fits with the longest candidate.
+        """
+        if not history:
+            raise DataError("The history is empty, so a likelihood says nothing. Give at least one item.")
+        events: Counter[str] = Counter()
+        lines = [self._prompter.continuation(item, events) for item in candidates]
+        prompt, likelihood = self._likelihood(history, lines, events)
+        prior = self._priors.means(lines, without=prompt.text) if self._weight else 0.0
+        events.update(prompt.events)
+        settings = {
+            "history_shown": prompt.shown,
+            "history_total": len(history),
+            "prior_prompts": len(self._priors.prompts),
+            "prior_weight": self._weight,
+        }
+        return Scored(
+            {self.name: likelihood - self._weight * prior}, {self.name: 1.0}, dict(events), settings
+        )
+
+    def _likelihood(
+        self, history: History, lines: list[str], events: Counter[str]
+    ) -> tuple[HistoryPrompt, np.ndarray[Any, np.dtype[np.float64]]]:
+        """Score under as much of the history as fits; what had to go is counted."""
+        prompt = self._prompter.history(history)
+        while True:
+            try:
+                scores = self._backend.score([ScoreRequest(prompt.text, lines)])[0]
+            except ContextOverflow:
+                if prompt.shown <= 1:
+                    raise
+                prompt = self._prompter.history(history, show=prompt.shown - 1)
+                events["history_dropped"] += 1
+                continue
+            return prompt, np.array([score.logprob for score in scores])
+
+    def prepare(self, candidates: Candidates) -> None:
+        """Compute the candidates' priors ahead."""
+        if self._weight:
+            self._priors.prepare([self._prompter.continuation(item) for item in candidates])
+
+    @property
+    def usage(self) -> Usage:
+        """The backend's token counts."""
+        return self._backend.usage
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """The model, its adapter, the template."""
+        info = self._backend.info
+        return {
+            "model": info.ref,
+            "model_hash": info.hash,
+            "adapter": self._backend.adapter or "",
+            "template_fingerprint": self._prompter.fingerprint,
+        }

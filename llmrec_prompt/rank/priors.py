@@ -1,0 +1,91 @@
+"""Item priors: how likely a model finds a title whatever the history, so that it can be taken off.
+
+A language model prefers short, famous and well-formed titles. Subtracting an item's mean
+log-likelihood after other histories leaves what this history says about it. (Zhao et al. 2021
+calibrate with a content-free input; other users' histories are the content-free inputs of this field
+and measured better than an empty history, see docs/results.md.)
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from llmrec_prompt.backends import Backend, ScoreRequest
+from llmrec_prompt.cache import NumberStore, content_key
+from llmrec_prompt.data import Dataset
+from llmrec_prompt.progress import track
+from llmrec_prompt.types import History
+
+CHUNK = 64
+
+
+def choose_peers(dataset: Dataset, *, count: int, length: int, seed: int) -> list[History]:
+    """Histories to calibrate with: those of `count` users with enough items, by a seeded hash.
+
+    Without logs (a cold-start domain) they are drawn from the catalogue instead: they still look like
+    this domain's lists, which an empty history does not.
+    """
+    by_hash = sorted(dataset.users, key=lambda user: hashlib.sha256(f"{seed}\0{user}".encode()).digest())
+    long = [user for user in by_hash if len(dataset.history(user)) >= length]
+    chosen = [tuple(dataset.history_items(user)[-length:]) for user in (long or by_hash)[:count]]
+    generator = random.Random(seed)
+    while len(chosen) < count and dataset.items:
+        chosen.append(tuple(generator.sample(dataset.items, min(length, len(dataset.items)))))
+    return list(chosen)
+
+
+class Priors:
+    """Cached mean log-likelihood of continuations over the calibration prompts.
+
+    Keys hold weights, adapter, engine, prompt and continuation: nothing else can change a value.
+    """
+
+    def __init__(self, backend: Backend, prompts: Sequence[str], store: NumberStore) -> None:
+        self._backend, self.prompts, self._store = backend, tuple(dict.fromkeys(prompts)), store
+
+    def means(self, continuations: Sequence[str], *, without: str = "") -> npt.NDArray[np.float64]:
+        """Mean over all calibration prompts but `without` (the user's own); shape (continuations,)."""
+        prompts = [p for p in self.prompts if p != without] or list(self.prompts)
+        table = np.array([self._scores(prompt, continuations) for prompt in prompts])
+        return np.asarray(table.mean(axis=0))
+
+    def _scores(self, prompt: str, continuations: Sequence[str]) -> list[float]:
+        known = self._known(prompt, continuations)
+        missing = list(dict.fromkeys(c for c in continuations if c not in known))
+        known.update(self._compute(prompt, missing))
+        return [known[c] for c in continuations]
+
+    def _known(self, prompt: str, continuations: Sequence[str]) -> dict[str, float]:
+        keys = {c: self._key(prompt, c) for c in continuations}
+        found = self._store.get(list(keys.values()))
+        return {c: float(found[key][0]) for c, key in keys.items() if key in found}
+
+    def _compute(self, prompt: str, missing: Sequence[str]) -> dict[str, float]:
+        if not missing:
+            return {}
+        scores = self._backend.score([ScoreRequest(prompt, missing)])[0]
+        values = {c: score.logprob for c, score in zip(missing, scores, strict=True)}
+        self._store.put({self._key(prompt, c): np.array([v]) for c, v in values.items()})
+        return values
+
+    def prepare(self, continuations: Sequence[str]) -> None:
+        """Compute what is missing for many continuations, prompt by prompt, behind a progress bar."""
+        chunks = [(p, part) for p in self.prompts for part in _parts(self._missing(p, continuations))]
+        for prompt, part in track(chunks, "Item priors", len(chunks)):
+            self._compute(prompt, part)
+
+    def _missing(self, prompt: str, continuations: Sequence[str]) -> list[str]:
+        known = self._known(prompt, continuations)
+        return [c for c in dict.fromkeys(continuations) if c not in known]
+
+    def _key(self, prompt: str, continuation: str) -> str:
+        info = self._backend.info
+        return content_key(info.engine, info.hash, self._backend.adapter or "", prompt, continuation)
+
+
+def _parts(items: list[str]) -> Iterator[list[str]]:
+    for begin in range(0, len(items), CHUNK):
+        yield items[begin : begin + CHUNK]

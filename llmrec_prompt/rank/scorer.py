@@ -1,0 +1,42 @@
+"""Any scorer as a ranker, so that baselines and language models are judged alike."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from llmrec_prompt.data import Dataset
+from llmrec_prompt.errors import DataError
+from llmrec_prompt.scorers import Scorer
+from llmrec_prompt.types import Candidates, History, Scored
+
+
+class ScorerRanker:
+    """Ranks candidates by a scorer's numbers for them."""
+
+    def __init__(self, scorer: Scorer, dataset: Dataset) -> None:
+        self.scorer, self.name, self._index = scorer, scorer.name, dataset.index
+
+    def score(self, history: History, candidates: Candidates) -> Scored:
+        """The scorer's numbers for the candidates.
+
+        Raises:
+            DataError: a candidate is not in the catalogue the scorer was fitted on.
+        """
+        unknown = [c.item_id for c in candidates if c.item_id not in self._index]
+        if unknown:
+            raise DataError(
+                f"Candidate {unknown[0]!r} is not in the catalogue, so {self.name!r} cannot score it. "
+                "Use --mode likelihood, which needs no catalogue."
+            )
+        rows = [self._index[c.item_id] for c in candidates]
+        values = np.asarray(self.scorer.score(history)[rows])
+        return Scored({self.name: values}, {self.name: 1.0}, settings=dict(self.scorer.settings))
+
+    def prepare(self, candidates: Candidates) -> None:
+        """Nothing to do ahead."""
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """No model, no template."""
+        return {}

@@ -1,0 +1,52 @@
+"""Retrieval: from a whole catalogue to the candidates worth ranking. Knows no prompts."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from llmrec_prompt.data import Dataset
+from llmrec_prompt.errors import DataError
+from llmrec_prompt.scorers import Scorer
+from llmrec_prompt.types import History, Item
+
+__all__ = ["Retriever"]
+
+
+class Retriever:
+    """The union of the top of several scorers, minus what shall not be recommended.
+
+    Scorers take turns, best first, until `size` different items are found; a scorer that says nothing
+    (all its scores equal) has no turn. Equal scores are taken in catalogue order.
+    """
+
+    def __init__(self, dataset: Dataset, scorers: Sequence[Scorer], *, size: int = 60) -> None:
+        self._dataset, self._scorers, self._size = dataset, list(scorers), size
+
+    def retrieve(self, history: History, exclude: Collection[str] = ()) -> list[Item]:
+        """At most `size` items, in the order found.
+
+        Raises:
+            DataError: nothing is left of the catalogue.
+        """
+        items = self._dataset.items
+        allowed = np.ones(len(items), bool)
+        allowed[[self._dataset.index[i] for i in exclude if i in self._dataset.index]] = False
+        if not allowed.any():
+            raise DataError(f"Nothing is left to recommend: all {len(items)} items are excluded or consumed.")
+        found: dict[int, None] = {}
+        turns = [_best_first(s.score(history), allowed, self._size) for s in self._scorers]
+        turns = [turn for turn in turns if turn] or [np.flatnonzero(allowed)[: self._size].tolist()]
+        for place in range(self._size):
+            for turn in turns:
+                if place < len(turn) and len(found) < self._size:
+                    found.setdefault(turn[place])
+        return [items[row] for row in found]
+
+
+def _best_first(scores: np.ndarray, allowed: np.ndarray, size: int) -> list[int]:  # type: ignore[type-arg]
+    rows = np.flatnonzero(allowed)
+    values = scores[rows]
+    if np.ptp(values) == 0:
+        return []
+    best = np.argsort(-values, kind="stable")[:size]
+    return [int(row) for row in rows[best]]
