@@ -102,11 +102,12 @@ class Ranking(BaseModel):
 class Scored:
     """What a ranker computed for a list of candidates, in the candidates' order.
 
-    scores = sum over parts of weights[part] * parts[part] + a constant. Explanations rest on that.
+    scores = offset + sum over parts of weights[part] * parts[part]. Explanations rest on that.
     """
 
     parts: dict[str, Any]
     weights: dict[str, float]
+    offset: float = 0.0
     events: dict[str, int] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 

@@ -1,7 +1,7 @@
 """Ranking modes: from a history and candidates to a full scored order."""
 
 from llmrec_prompt.rank.base import Ranker, Request, combine, rank
-from llmrec_prompt.rank.building import MODES, Kitchen
+from llmrec_prompt.rank.building import MODES, WEIGHTS, Rankers
 from llmrec_prompt.rank.explain import Reason, in_words, leave_one_out
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
@@ -10,10 +10,11 @@ from llmrec_prompt.rank.scorer import ScorerRanker
 
 __all__ = [
     "MODES",
+    "WEIGHTS",
     "FusedRanker",
-    "Kitchen",
     "LikelihoodRanker",
     "Ranker",
+    "Rankers",
     "Reason",
     "Request",
     "ScorerRanker",

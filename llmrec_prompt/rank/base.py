@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -46,12 +46,13 @@ class Request:
 
 
 def combine(scored: Scored) -> Array:
-    """The scores: weighted sum of the parts.
+    """The scores: offset and weighted sum of the parts.
 
     Raises:
         BackendError: a score is not a number; nothing is ever put in its place.
     """
-    total: Array = np.sum([w * np.asarray(scored.parts[p], np.float64) for p, w in scored.weights.items()], 0)
+    parts = [w * np.asarray(scored.parts[p], np.float64) for p, w in scored.weights.items()]
+    total: Array = np.sum(parts, axis=0) + scored.offset
     if not np.isfinite(total).all():
         raise BackendError(
             f"{int((~np.isfinite(total)).sum())} of {len(total)} scores are not finite numbers."
@@ -154,10 +155,3 @@ def tokens_of(ranker: Ranker) -> tuple[int, int]:
     """Tokens evaluated and reused so far by the ranker's model; zeros without one."""
     usage = getattr(ranker, "usage", None)
     return (usage.evaluated, usage.reused) if usage else (0, 0)
-
-
-def z_scores(values: Sequence[float] | Array) -> tuple[Array, float]:
-    """Centred and scaled values, and the scale; all zeros (scale 0) where all are equal."""
-    array = np.asarray(values, np.float64)
-    scale = float(array.std())
-    return (np.zeros_like(array), 0.0) if scale < 1e-12 else ((array - array.mean()) / scale, scale)

@@ -22,7 +22,7 @@ WEIGHTS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "popularity
 
 
 @dataclass
-class Kitchen:
+class Rankers:
     """Builds rankers and scorers from the same ingredients, each once."""
 
     given: Ingredients
@@ -49,7 +49,7 @@ class Kitchen:
         """
         if self.given.backend is None:
             raise ConfigError("This mode needs a language model. Give one with --model.")
-        return self.given.backend
+        return self.given.backend()
 
     @cached_property
     def _likelihood(self) -> LikelihoodRanker:

@@ -1,5 +1,6 @@
 """Reasons by leaving out: what a candidate's score loses when one history item is not there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,31 +19,34 @@ class Reason:
 
 
 def leave_one_out(
-    ranker: Ranker, history: History, candidates: Candidates, scored: Scored, *, latest: int = 10
+    ranker: Ranker,
+    history: History,
+    candidates: Candidates,
+    weights: Mapping[str, float],
+    *,
+    latest: int = 10,
 ) -> list[list[Reason]]:
     """For each candidate, the history items that raise its score, the strongest first.
 
-    The scaling of the whole ranking (`scored.weights`) is kept, so that gains are in units of its scores.
+    The weights of the whole ranking are kept, so that gains are in units of its scores.
     Only the `latest` items are tried: each costs one more evaluation. With a single history item there is
     nothing left to compare with, and no reasons are given.
     """
     if len(history) < 2:
         return [[] for _ in candidates]
-    whole = _total(ranker.score(history, candidates), scored)
+    whole = _total(ranker.score(history, candidates), weights)
     tried = list(range(len(history)))[-latest:]
     gains = np.array(
         [
-            whole - _total(ranker.score([*history[:i], *history[i + 1 :]], candidates), scored)
+            whole - _total(ranker.score([*history[:i], *history[i + 1 :]], candidates), weights)
             for i in track(tried, "Reasons", len(tried))
         ]
     )
     return [_reasons(history, tried, gains[:, c]) for c in range(len(candidates))]
 
 
-def _total(part_scores: Scored, scale: Scored) -> Array:
-    return np.asarray(
-        np.sum([w * np.asarray(part_scores.parts[p]) for p, w in scale.weights.items()], axis=0)
-    )
+def _total(scored: Scored, weights: Mapping[str, float]) -> Array:
+    return np.asarray(np.sum([w * np.asarray(scored.parts[p]) for p, w in weights.items()], axis=0))
 
 
 def _reasons(history: History, tried: list[int], gains: Array) -> list[Reason]:

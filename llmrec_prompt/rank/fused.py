@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from llmrec_prompt.backends import Usage
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.rank.base import Ranker, tokens_of, z_scores
+from llmrec_prompt.rank.base import Ranker, tokens_of
 from llmrec_prompt.types import Candidates, History, Scored
 
 
@@ -36,12 +38,13 @@ class FusedRanker:
         for ranker, weight in self._parts:
             scored = ranker.score(history, candidates)
             events.update(scored.events)
-            values = scored.parts[ranker.name]
-            _, scale = z_scores(values)
-            if not scale and len(candidates) > 1:
+            values = np.asarray(scored.parts[ranker.name], np.float64)
+            scale = float(values.std())
+            if scale < 1e-12 and len(candidates) > 1:
                 events[f"flat:{ranker.name}"] += 1
             fused.parts[ranker.name] = values
-            fused.weights[ranker.name] = weight / scale if scale else 0.0
+            fused.weights[ranker.name] = weight / scale if scale >= 1e-12 else 0.0
+            fused.offset -= fused.weights[ranker.name] * float(values.mean())
             fused.settings[ranker.name] = {"weight": weight, **scored.settings}
         fused.events = dict(events)
         return fused

@@ -13,6 +13,7 @@ import numpy as np
 from llmrec_prompt.backends import Backend, ScoreRequest, Usage, require
 from llmrec_prompt.cache import NumberStore, cache_dir
 from llmrec_prompt.errors import ContextOverflow, DataError
+from llmrec_prompt.rank.base import Array
 from llmrec_prompt.rank.priors import Priors
 from llmrec_prompt.templates import HistoryPrompt, Prompter
 from llmrec_prompt.types import Candidates, History, Scored
@@ -47,6 +48,7 @@ class LikelihoodRanker:
         self._backend, self._prompter, self._weight = backend, prompter, prior_weight
         prompts = [prompter.history(peer).text for peer in peers] or [prompter.history(()).text]
         self._priors = Priors(backend, prompts, store or NumberStore(cache_dir() / "priors.sqlite"))
+        self._last: tuple[tuple[str | None, str], dict[str, float]] = ((None, ""), {})
 
     def score(self, history: History, candidates: Candidates) -> Scored:
         """Calibrated log-likelihoods, in nats.
@@ -60,7 +62,7 @@ class LikelihoodRanker:
         events: Counter[str] = Counter()
         lines = [self._prompter.continuation(item, events) for item in candidates]
         prompt, likelihood = self._likelihood(history, lines, events)
-        prior = self._priors.means(lines, without=prompt.text) if self._weight else 0.0
+        prior = self._priors.means(lines, without=prompt.text) if self._weight else np.zeros(len(lines))
         events.update(prompt.events)
         settings = {
             "history_shown": prompt.shown,
@@ -68,25 +70,33 @@ class LikelihoodRanker:
             "prior_prompts": len(self._priors.prompts),
             "prior_weight": self._weight,
         }
-        return Scored(
-            {self.name: likelihood - self._weight * prior}, {self.name: 1.0}, dict(events), settings
-        )
+        scores = likelihood - self._weight * prior
+        return Scored({self.name: scores}, {self.name: 1.0}, events=dict(events), settings=settings)
 
     def _likelihood(
         self, history: History, lines: list[str], events: Counter[str]
-    ) -> tuple[HistoryPrompt, np.ndarray[Any, np.dtype[np.float64]]]:
+    ) -> tuple[HistoryPrompt, Array]:
         """Score under as much of the history as fits; what had to go is counted."""
         prompt = self._prompter.history(history)
         while True:
             try:
-                scores = self._backend.score([ScoreRequest(prompt.text, lines)])[0]
+                return prompt, self._scores(prompt.text, lines)
             except ContextOverflow:
                 if prompt.shown <= 1:
                     raise
                 prompt = self._prompter.history(history, show=prompt.shown - 1)
                 events["history_dropped"] += 1
-                continue
-            return prompt, np.array([score.logprob for score in scores])
+
+    def _scores(self, prompt: str, lines: list[str]) -> Array:
+        """Log-likelihoods; those of the latest prompt are remembered, so that a fusion does not pay twice."""
+        key = (self._backend.adapter, prompt)
+        known = self._last[1] if self._last[0] == key else {}
+        missing = list(dict.fromkeys(line for line in lines if line not in known))
+        if missing:
+            scores = self._backend.score([ScoreRequest(prompt, missing)])[0]
+            known |= {line: score.logprob for line, score in zip(missing, scores, strict=True)}
+        self._last = (key, known)
+        return np.array([known[line] for line in lines])
 
     def prepare(self, candidates: Candidates) -> None:
         """Compute the candidates' priors ahead."""

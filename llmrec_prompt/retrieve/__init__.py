@@ -26,7 +26,7 @@ class Retriever:
         """At most `size` items, in the order found.
 
         Raises:
-            DataError: nothing is left of the catalogue.
+            DataError: nothing is left of the catalogue, or no scorer tells its items apart.
         """
         items = self._dataset.items
         allowed = np.ones(len(items), bool)
@@ -35,7 +35,9 @@ class Retriever:
             raise DataError(f"Nothing is left to recommend: all {len(items)} items are excluded or consumed.")
         found: dict[int, None] = {}
         turns = [_best_first(s.score(history), allowed, self._size) for s in self._scorers]
-        turns = [turn for turn in turns if turn] or [np.flatnonzero(allowed)[: self._size].tolist()]
+        if not any(turns):
+            names = ", ".join(s.name for s in self._scorers)
+            raise DataError(f"Retrieval cannot tell the items apart: all scores of {names} are equal.")
         for place in range(self._size):
             for turn in turns:
                 if place < len(turn) and len(found) < self._size:
@@ -43,10 +45,10 @@ class Retriever:
         return [items[row] for row in found]
 
 
-def _best_first(scores: np.ndarray, allowed: np.ndarray, size: int) -> list[int]:  # type: ignore[type-arg]
+def _best_first(scores: np.ndarray, allowed: np.ndarray, size: int) -> list[int]:
     rows = np.flatnonzero(allowed)
     values = scores[rows]
-    if np.ptp(values) == 0:
+    if len(rows) > 1 and np.ptp(values) == 0:
         return []
     best = np.argsort(-values, kind="stable")[:size]
     return [int(row) for row in rows[best]]

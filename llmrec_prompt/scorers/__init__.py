@@ -1,5 +1,6 @@
 """Scorers that need no language model: baselines, retrievers and parts of a fusion, each written once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from llmrec_prompt.backends import Backend
@@ -20,7 +21,8 @@ class Ingredients:
 
     dataset: Dataset
     prompter: Prompter
-    backend: Backend | None = None
+    backend: Callable[[], Backend] | None = None
+    """Gives the language model, loading it if need be."""
     embedder: str = "auto"
     seed: int = 0
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,7 +53,9 @@ class MiniLmEmbedder:
         """Mean-pooled, normalised sentence vectors, 384 dimensions."""
         if self._model is None:
             from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging as transformers_logging
 
+            transformers_logging.disable_progress_bar()  # loading takes no time worth a bar
             self._model = SentenceTransformer(str(self._folder), local_files_only=True)
         vectors = self._model.encode(
             list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False
@@ -81,7 +83,7 @@ class BackendEmbedder:
         return np.asarray(vectors / lengths, np.float32)
 
 
-def build_embedder(name: str, backend: Backend | None) -> Embedder:
+def build_embedder(name: str, backend: Callable[[], Backend] | None) -> Embedder:
     """`minilm`, `backend` (the language model's own states), or `auto`: MiniLM where installed.
 
     Raises:
@@ -98,7 +100,7 @@ def build_embedder(name: str, backend: Backend | None) -> Embedder:
                 raise
     if backend is None:
         raise MissingExtra("An embedding without a language model", "embed")
-    return BackendEmbedder(backend)
+    return BackendEmbedder(backend())
 
 
 class VectorIndex:

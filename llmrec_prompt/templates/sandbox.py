@@ -1,7 +1,7 @@
 """A Jinja environment in which a template can do no harm: no side effects, bounded size and time.
 
 Jinja's own sandbox guards attributes and mutation but neither time nor memory, so loops check a deadline,
-`range` is short, repetition and the string methods that can blow a text up are refused, and output ends early.
+`range` is short, output ends early, and what can blow a text up (repetition, some methods) is refused.
 """
 
 import time

@@ -1,0 +1,103 @@
+"""PEFT adapters on a loaded model: several in memory, one or none in force. The base stays as it is."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from llmrec_prompt.errors import AdapterError, MissingExtra
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PREFIX = "base_model.model."
+
+
+class Adapters:
+    """LoRA adapters for one model, each loaded once for as long as its files stay the same."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._peft: Any = None
+        self._names: dict[tuple[str, int, int], str] = {}
+
+    def use(self, folder: str | None) -> None:
+        """Put the adapter in a folder in force, or none.
+
+        Raises:
+            AdapterError: the folder holds no LoRA in safetensors for this base.
+            MissingExtra: peft is not installed.
+        """
+        if folder is None:
+            if self._peft is not None:
+                self._peft.base_model.disable_adapter_layers()
+            return
+        name = self._load(Path(folder))
+        self._peft.base_model.enable_adapter_layers()
+        self._peft.set_adapter(name)
+        self._model.eval()
+
+    def _load(self, folder: Path) -> str:
+        check_adapter(self._model, folder)
+        stat = (folder / WEIGHTS).stat()
+        key = (str(folder.resolve()), stat.st_mtime_ns, stat.st_size)
+        if key not in self._names:
+            name = f"adapter{len(self._names)}"
+            self._attach(folder, name)
+            self._names[key] = name
+        return self._names[key]
+
+    def _attach(self, folder: Path, name: str) -> None:
+        try:
+            from peft import PeftModel
+        except ImportError as error:
+            raise MissingExtra("An adapter on the hf backend", "hf") from error
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # peft only warns of weights that found no place
+                warnings.simplefilter("ignore", DeprecationWarning)
+                warnings.simplefilter("ignore", FutureWarning)
+                if self._peft is None:
+                    self._peft = PeftModel.from_pretrained(self._model, str(folder), adapter_name=name)
+                else:
+                    self._peft.load_adapter(str(folder), adapter_name=name)
+        except (KeyError, OSError, RuntimeError, TypeError, UserWarning, ValueError) as error:
+            raise AdapterError(
+                f"peft cannot put the adapter {folder} on this base: {_line(error)}. Train one for this model."
+            ) from error
+
+
+def check_adapter(model: Any, folder: Path) -> None:
+    """Refuse whatever is not a LoRA on this model's own linear layers, before anything is changed.
+
+    Raises:
+        AdapterError: a file is missing or unreadable, or a weight fits nowhere.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
+        raise AdapterError(f"{folder} is no adapter. Give a PEFT folder with {CONFIG} and {WEIGHTS}.")
+    try:
+        kind = json.loads((folder / CONFIG).read_text("utf-8")).get("peft_type")
+        with safe_open(folder / WEIGHTS, "np") as file:
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    except (AttributeError, OSError, SafetensorError, ValueError) as error:
+        raise AdapterError(f"The adapter {folder} cannot be read: {_line(error)}.") from error
+    if kind != "LORA" or not shapes:
+        raise AdapterError(f"The adapter {folder} is of type {kind!r}. Only LoRA is supported.")
+    modules = dict(model.named_modules())
+    for key, shape in shapes.items():
+        _check_weight(modules, folder, key, shape)
+
+
+def _check_weight(modules: dict[str, Any], folder: Path, key: str, shape: tuple[int, ...]) -> None:
+    path, _, part = key.removeprefix(PREFIX).rpartition(".lora_")
+    module = modules.get(path)
+    side = {"A.weight": (1, "in_features"), "B.weight": (0, "out_features")}.get(part)
+    fits = side and len(shape) == 2 and shape[side[0]] == getattr(module, side[1], None)
+    if not fits:
+        raise AdapterError(
+            f"The adapter {folder} does not fit this base: {key} of shape {shape}. Train one for this model."
+        )
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")

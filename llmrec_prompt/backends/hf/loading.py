@@ -1,0 +1,160 @@
+"""From a model reference to a loaded `HfBackend`: folders, hub ids, GGUF files. Safetensors only, no code."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llmrec_prompt.backends.hf.backend import HfBackend
+from llmrec_prompt.backends.hf.network import torch
+from llmrec_prompt.backends.hf.vocabulary import BOS_UNLESS_SAID, as_llama_cpp
+from llmrec_prompt.backends.models import PACKAGED, ModelRef, file_hash, gguf_path
+from llmrec_prompt.cache import cache_dir
+from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra
+
+try:
+    import transformers
+except ImportError as error:
+    raise MissingExtra("The hf backend", "hf") from error
+
+log = logging.getLogger(__name__)
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
+FORM = 1
+"""Number of the conversion below; raised when its result changes, so that old copies are made again."""
+
+
+def load_hf(ref: ModelRef, *, context: int, threads: int | None) -> HfBackend:
+    """Load a folder, a hub id with an optional `@revision`, a GGUF file or a packaged model.
+
+    On a GPU in bfloat16, otherwise in single precision. `threads` holds for all of torch.
+
+    Raises:
+        ConfigError: the target is none of these.
+        BackendError: transformers cannot load it.
+        MissingExtra: a package is missing.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    folder = Path(ref.target).expanduser()
+    if ref.target in PACKAGED or folder.suffix == ".gguf":
+        source = gguf_path(ref.target)
+        digest = file_hash(source)
+        tokenizer, model = _load(str(_dequantised(source, digest)))
+    elif folder.is_dir():
+        digest = _folder_hash(folder)
+        tokenizer, model = _load(str(folder))
+    elif HUB_ID.fullmatch(ref.target):
+        name, _, revision = ref.target.partition("@")
+        tokenizer, model = _load(name, revision=revision or None)
+        digest = getattr(model.config, "_commit_hash", None) or "unknown"
+    else:
+        raise ConfigError(
+            f"{ref.target!r} is no folder, GGUF file or hub id. Write for example hf:org/model@revision."
+        )
+    return HfBackend(tokenizer, model, ref=ref.text, model_hash=digest, context=context)
+
+
+def _load(name: str, **options: Any) -> tuple[Any, Any]:
+    device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
+    with _one_line_errors(name), _no_progress_bars():
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, use_safetensors=True, **options
+        )
+    return tokenizer, model.to(device).eval()
+
+
+@contextlib.contextmanager
+def _one_line_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+        raise BackendError(
+            f"transformers cannot load {name!r}: {reason}. Check the name, or give a folder with safetensors."
+        ) from error
+
+
+@contextlib.contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    settings = transformers.utils.logging
+    shown = settings.is_progress_bar_enabled()
+    settings.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            settings.enable_progress_bar()
+
+
+def _folder_hash(folder: Path) -> str:
+    """16 hex digits over everything in a model folder that could change a score."""
+    files = sorted([*folder.glob("*.json"), *folder.glob("*.safetensors"), *folder.glob("*.model")])
+    parts = "\n".join(f"{path.name} {file_hash(path)}" for path in files)
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
+def _dequantised(source: Path, digest: str) -> Path:
+    """A GGUF model as a safetensors folder in single precision, made once in the cache.
+
+    Taking a GGUF file apart takes 20 seconds for a small model and 50 for a large vocabulary; the copy
+    loads in two.
+
+    Raises:
+        BackendError: the file cannot be read or the cache cannot be written.
+    """
+    target = cache_dir() / "models" / f"{source.stem}-{digest}-hf{FORM}"
+    if target.exists():
+        return target
+    log.info("Taking %s apart for transformers, once; this takes up to a minute.", source.name)
+    partial = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".partial", dir=target.parent))
+        _convert(source, partial)
+        with contextlib.suppress(OSError):  # another process was faster
+            partial.rename(target)
+    except OSError as error:
+        raise BackendError(f"Cannot keep a copy of {source.name} in {target.parent}: {error}.") from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def _convert(source: Path, folder: Path) -> None:
+    pre = _pre_tokenizer(source)
+    with _one_line_errors(str(source)), _no_progress_bars():
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            str(source.parent),
+            gguf_file=source.name,
+            **{"add_bos_token": True} if pre in BOS_UNLESS_SAID else {},
+        )
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            str(source.parent), gguf_file=source.name, dtype=torch.float32
+        )
+    del model.config.quantization_config  # or the whole single-precision model counts as quantised
+    model.hf_quantizer, model.is_quantized = None, False
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer.json"
+    spec = as_llama_cpp(json.loads(path.read_text("utf-8")), pre)
+    path.write_text(json.dumps(spec, ensure_ascii=False), "utf-8")
+
+
+def _pre_tokenizer(source: Path) -> str:
+    try:
+        import gguf
+    except ImportError as error:
+        raise MissingExtra("A GGUF file in the hf backend", "hf") from error
+    try:
+        field = gguf.GGUFReader(source).get_field("tokenizer.ggml.pre")
+    except (OSError, ValueError) as error:
+        raise BackendError(f"{source} is no GGUF file: {error}.") from error
+    return str(field.contents()) if field else ""

@@ -1,0 +1,46 @@
+"""The command `llmrec`: parse, call, print. Answers go to stdout, progress and warnings to stderr."""
+
+import logging
+import sys
+
+import typer
+
+from llmrec_prompt.cli import data, evaluate, models, prompts, recommend
+from llmrec_prompt.cli.output import errors
+from llmrec_prompt.errors import LlmrecError
+
+app = typer.Typer(
+    name="llmrec",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Recommendations from a language model. `--debug` anywhere shows tracebacks.\n\n"
+    'Example: `llmrec recommend --data sample:movies --history "The Matrix" --history Alien`',
+)
+app.command("recommend")(recommend.recommend)
+app.command("rank")(recommend.rank)
+app.add_typer(prompts.app, name="prompts")
+app.add_typer(prompts.domain_app, name="domain")
+app.add_typer(data.app, name="data")
+app.add_typer(evaluate.app, name="eval")
+app.add_typer(models.app, name="models")
+app.command("doctor")(models.doctor)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line: exit 0 when all is well, 1 with one line for our errors, 2 for wrong usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    logging.basicConfig(format="%(message)s", level=logging.ERROR)
+    logging.getLogger("llmrec_prompt").setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        app([a for a in given if a != "--debug"], prog_name="llmrec")
+    except LlmrecError as error:
+        if debug:
+            raise
+        errors.print(f"Error: {' '.join(str(error).split())}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        errors.print("Stopped.")
+        sys.exit(130)

@@ -1,0 +1,90 @@
+"""`llmrec data inspect | convert`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from llmrec_prompt.cli import options as o
+from llmrec_prompt.cli.output import console, print_json, print_rows
+from llmrec_prompt.data import Cleaning, Dataset, write_two_file
+from llmrec_prompt.errors import UnknownName
+
+app = typer.Typer(no_args_is_help=True, help="Data sets: what they hold, what cleaning drops and why.")
+KINDS = ("auto", "movielens", "recbole", "two-file")
+
+
+def cleaning(preference: str, k_core: int) -> Cleaning:
+    """Cleaning from option texts: a rule's name or a number."""
+    try:
+        return Cleaning(preference=float(preference), k_core=k_core)
+    except ValueError:
+        return Cleaning(preference=preference, k_core=k_core)  # type: ignore[arg-type]
+
+
+Preference = Annotated[
+    str, typer.Option(help="When a rating counts as liked: auto, none, user-mean or a threshold such as 3.5.")
+]
+KCore = Annotated[int, typer.Option("--k-core", help="Keep users and items with at least this many rows.")]
+
+
+@app.command()
+def inspect(
+    folder: Annotated[str, typer.Argument(help="Folder of a data set, or sample:NAME.", metavar="DIR")],
+    preference: Preference = "auto",
+    k_core: KCore = 0,
+    as_json: o.AsJson = False,
+) -> None:
+    """What a data set holds and what cleaning drops. Example: `llmrec data inspect sample:movies`."""
+    dataset = Dataset.load(folder, cleaning=cleaning(preference, k_core))
+    facts = describe(dataset)
+    if as_json:
+        print_json({**facts, "cleaning": dataset.report.as_dict()})
+        return
+    print_rows(["", ""], [[key.replace("_", " "), value] for key, value in facts.items()], title=dataset.name)
+    rows = [
+        [s.name, s.rows_before, s.rows_after, ", ".join(f"{why}: {n}" for why, n in s.why.items() if n)]
+        for s in dataset.report.steps
+    ]
+    console.print()
+    print_rows(["cleaning step", "rows before", "rows after", "dropped"], rows)
+    for note, value in dataset.report.notes.items():
+        console.print(f"{note}: {value}", style="dim", markup=False, highlight=False)
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """The figures worth knowing about a data set."""
+    lengths = np.array([len(dataset.history(user)) for user in dataset.users] or [0])
+    items = dataset.items
+    return {
+        "name": dataset.name,
+        "domain": dataset.domain,
+        "items": len(items),
+        "users": len(dataset.users),
+        "liked": int(lengths.sum()),
+        "history_median": float(np.median(lengths)),
+        "history_longest": int(lengths.max()),
+        "items_never_liked": int((dataset.popularity() == 0).sum()),
+        "with_categories": sum(bool(i.categories) for i in items),
+        "with_description": sum(bool(i.description) for i in items),
+        "with_creator": sum(bool(i.creator) for i in items),
+        "licence": str(dataset.meta.get("licence", "")),
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+@app.command()
+def convert(
+    kind: Annotated[str, typer.Argument(help=f"What it is: {', '.join(KINDS)}.")],
+    source: Annotated[str, typer.Argument(help="Folder to read.", metavar="IN")],
+    target: Annotated[Path, typer.Argument(help="Folder to write.", metavar="OUT")],
+) -> None:
+    """Write a data set in the two-file form. Example: `llmrec data convert movielens ml-1m/ my-movies/`."""
+    if kind not in KINDS:
+        raise UnknownName("kind of data set", kind, KINDS)
+    dataset = Dataset.load(source, cleaning=Cleaning(preference="none"))
+    write_two_file(dataset, target)
+    console.print(
+        f"{len(dataset.items)} items and {len(dataset.users)} users written to {target}.", markup=False
+    )

@@ -1,0 +1,34 @@
+"""Options that several commands share, each written once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmrec_prompt.rank import MODES
+
+Data = Annotated[str, typer.Option("--data", help="Folder of a data set, or sample:NAME.", metavar="DIR")]
+User = Annotated[str | None, typer.Option("--user", help="A user of the data set.", metavar="ID")]
+History = Annotated[
+    list[str] | None,
+    typer.Option("--history", help="A title or id, oldest first; repeat it.", metavar="TITLE"),
+]
+DomainName = Annotated[
+    str | None,
+    typer.Option("--domain", help="Domain or path of a domain.yaml; the data set's own by default."),
+]
+Model = Annotated[
+    str, typer.Option("--model", envvar="LLMREC_MODEL", help="Model; see `llmrec models list`.")
+]
+Adapter = Annotated[str | None, typer.Option("--adapter", help="Path of a LoRA adapter.", metavar="PATH")]
+Mode = Annotated[str, typer.Option("--mode", help=f"How to rank: {', '.join(MODES)}.")]
+Language = Annotated[str | None, typer.Option("--language", help="Language of the prompt, such as zh.")]
+Embedder = Annotated[str, typer.Option("--embedder", help="auto, minilm or backend.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Add reasons by leaving history items out.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the prompt on stderr.")]
+Prompts = Annotated[
+    Path | None,
+    typer.Option("--prompts", help="Folder of templates that wins over all others.", metavar="DIR"),
+]

@@ -1,0 +1,110 @@
+"""What people and programs see: tables, JSON, progress bars."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from llmrec_prompt.data import TitleMatch
+from llmrec_prompt.progress import reporting
+from llmrec_prompt.types import Ranking
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout, nothing else."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:
+    """A table for people; numbers to the right."""
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for i, column in enumerate(columns):
+        numeric = all(isinstance(row[i], int | float) for row in rows) and bool(rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row])
+    console.print(table, markup=False)
+
+
+def print_ranking(ranking: Ranking, *, as_json: bool) -> None:
+    """The recommendations, and for people what a careful reader must know about them."""
+    if as_json:
+        print_json(ranking.model_dump(mode="json"))
+        return
+    lines = ranking.recommendations
+    explained = any(line.reasons for line in lines)
+    columns = ["rank", "title", "score", "probability", *(["because of"] if explained else [])]
+    rows = [
+        [r.rank, r.title, r.score, r.probability, *(["; ".join(r.reasons)] if explained else [])]
+        for r in lines
+    ]
+    print_rows(columns, rows)
+    origin = ranking.provenance
+    parts = ", ".join(f"{part} {weight:.3g}" for part, weight in _shown_weights(origin.settings).items())
+    errors.print(
+        f"mode {origin.mode}{f' ({parts})' if parts else ''}, {origin.model or 'no language model'}, "
+        f"{origin.candidates} candidates, {origin.tokens_evaluated} tokens, {origin.seconds:.1f} s",
+        style="dim",
+        markup=False,
+        highlight=False,
+    )
+    print_events(origin.events)
+
+
+def _shown_weights(settings: Mapping[str, Any]) -> dict[str, float]:
+    return {name: s["weight"] for name, s in settings.items() if isinstance(s, Mapping) and "weight" in s}
+
+
+def print_events(events: Mapping[str, int]) -> None:
+    """Counted events as one warning."""
+    if events:
+        counted = ", ".join(f"{name} {count}" for name, count in events.items())
+        errors.print(f"Note: {counted}", style="yellow", markup=False, highlight=False)
+
+
+def print_matches(matches: Sequence[TitleMatch]) -> None:
+    """What each typed title was taken for."""
+    for match in matches:
+        if match.item is None:
+            near = f"nearest: {match.nearest.title}, {match.score:.0f} %"
+            text = f"{match.text!r} is not in the catalogue ({near}); used as typed"
+        else:
+            text = f"{match.text!r} is {match.item.title} [{match.item.item_id}] ({match.score:.0f} %)"
+        errors.print(text, style="dim" if match.item else "yellow", markup=False, highlight=False)
+
+
+@contextmanager
+def progress() -> Iterator[None]:
+    """Show progress of whatever runs inside: a bar on a terminal, a line every ten seconds elsewhere."""
+    if errors.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}%"))
+        with Progress(*columns, TimeRemainingColumn(), console=errors, transient=True) as bar:
+            tasks: dict[str, TaskID] = {}
+            with reporting(lambda label, done, total: _update(bar, tasks, label, done, total)):
+                yield
+    else:
+        last: dict[str, float] = {}
+        with reporting(lambda label, done, total: _line(last, label, done, total)):
+            yield
+
+
+def _update(bar: Progress, tasks: dict[str, TaskID], label: str, done: int, total: int) -> None:
+    if label not in tasks:
+        tasks[label] = bar.add_task(label, total=total)
+    bar.update(tasks[label], completed=done, total=total, visible=done < total)
+
+
+def _line(last: dict[str, float], label: str, done: int, total: int) -> None:
+    now = time.monotonic()
+    if now - last.setdefault(label, now) >= 10:
+        last[label] = now
+        errors.print(f"{label}: {done} of {total}", markup=False, highlight=False)

@@ -1,0 +1,156 @@
+"""`llmrec prompts list | show | check` and `llmrec domain new`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmrec_prompt.backends import DEFAULT_MODEL, load_backend
+from llmrec_prompt.cli import options as o
+from llmrec_prompt.cli.output import console, print_json, print_matches, print_rows
+from llmrec_prompt.errors import LlmrecError, TemplateError
+from llmrec_prompt.recommender import Recommender
+from llmrec_prompt.templates import Prompter, list_domains, load_domain, new_domain
+from llmrec_prompt.types import Item
+
+app = typer.Typer(no_args_is_help=True, help="The prompts: what there is, what is sent, whether it works.")
+domain_app = typer.Typer(no_args_is_help=True, help="Domains: a few words over the base templates.")
+
+PROBES = (
+    Item(item_id="probe-1", title="A plain title", categories=("First", "Second"), creator="Somebody"),
+    Item(item_id="probe-2", title="{{ 7 * 7 }}<|im_end|>\nSecond line\u200b"),
+    Item(item_id="probe-3", title="Ünïcödé 書名 🎬", description="Text.", price=3.5, year="1999"),
+)
+
+
+@app.command("list")
+def list_(prompts: o.Prompts = None, as_json: o.AsJson = False) -> None:
+    """All domains, their languages and fingerprints. Example: `llmrec prompts list`."""
+    rows = []
+    for name, path in list_domains(prompts).items():
+        domain = load_domain(name, prompts)
+        fingerprint = Prompter(domain, prompts=prompts).fingerprint
+        languages = [domain.language, *domain.words]
+        rows.append({"domain": name, "version": domain.version, "languages": languages} | {
+            "fingerprint": fingerprint, "path": str(path)
+        })  # fmt: skip
+    if as_json:
+        print_json(rows)
+    else:
+        shown = [[r["domain"], r["version"], " ".join(r["languages"]), r["fingerprint"]] for r in rows]  # type: ignore[arg-type]
+        print_rows(["domain", "version", "languages", "fingerprint"], shown)
+
+
+@app.command()
+def show(
+    data: o.Data,
+    user: o.User = None,
+    history: o.History = None,
+    domain: o.DomainName = None,
+    model: o.Model = DEFAULT_MODEL,
+    language: o.Language = None,
+    prompts: o.Prompts = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """The exact prompt for a user or a typed history, with its token count.
+
+    Example: `llmrec prompts show --data sample:movies --history Alien --history "The Matrix"`
+    """
+    rec = Recommender(data, domain=domain, model=model, language=language, prompts=prompts)
+    if history and not as_json:
+        print_matches(rec.match(history))
+    prompt = rec.prompt(history or None, user=user)
+    tokens = rec.backend.count_tokens(prompt.text)
+    facts: dict[str, Any] = {
+        "domain": rec.domain.name,
+        "language": rec.prompter.domain.language,
+        "fingerprint": rec.prompter.fingerprint,
+        "model": rec.backend.info.ref,
+        "tokens": tokens,
+        "context": rec.backend.info.context,
+        "shown": prompt.shown,
+        "dropped": prompt.dropped,
+        "events": dict(prompt.events),
+    }
+    if as_json:
+        print_json({"prompt": prompt.text, **facts})
+        return
+    console.print(prompt.text, end="", markup=False, highlight=False, soft_wrap=True)
+    console.rule()
+    console.print(", ".join(f"{k} {v}" for k, v in facts.items()), style="dim", markup=False, highlight=False)
+
+
+@app.command()
+def check(
+    domain: Annotated[str | None, typer.Argument(help="A domain or a domain.yaml; all by default.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Also check token boundaries with it.")] = None,
+    prompts: o.Prompts = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Render every template with awkward items; exit 1 if one fails. Example: `llmrec prompts check`."""
+    backend = load_backend(model) if model else None
+    failures = {}
+    names = [domain] if domain else list(list_domains(prompts))
+    for name in names:
+        try:
+            loaded = load_domain(name, prompts)
+            for language in [loaded.language, *loaded.words]:
+                check_prompter(Prompter(loaded, language=language, prompts=prompts), backend)
+        except LlmrecError as error:
+            failures[name] = str(error)
+    results = [{"domain": n, "ok": n not in failures, "problem": failures.get(n, "")} for n in names]
+    if as_json:
+        print_json(results)
+    else:
+        print_rows(
+            ["domain", "", "problem"],
+            [[r["domain"], "ok" if r["ok"] else "FAILS", r["problem"]] for r in results],
+        )
+    if failures:
+        raise TemplateError(f"{len(failures)} of {len(names)} domains fail: {', '.join(failures)}.")
+
+
+def check_prompter(prompter: Prompter, backend: Any) -> None:
+    """Render all there is to render; with a backend, see that prompt and line keep their own tokens.
+
+    Raises:
+        TemplateError: a template fails, breaks a line, or merges tokens over the boundary.
+    """
+    prompter.history(())
+    prompt = prompter.history(PROBES)
+    for item in PROBES:
+        line = prompter.continuation(item)
+        prompter.about(item)
+        if "\n" in line[:-1]:
+            raise TemplateError(f"The line of item {item.title!r} has a line end inside.")
+        if backend is not None:
+            apart = backend.count_tokens(prompt.text) + backend.count_tokens(line) - backend.count_tokens("")
+            together = backend.count_tokens(prompt.text + line)
+            if abs(apart - together) > 1:
+                raise TemplateError(
+                    f"Prompt and line share tokens over the boundary ({apart} against {together})."
+                )
+
+
+@domain_app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits, - and _.")],
+    noun: Annotated[str | None, typer.Option(help="One of its things: hostel.")] = None,
+    nouns: Annotated[str | None, typer.Option(help="Several of them: hostels.")] = None,
+    person: Annotated[str | None, typer.Option(help="Who chooses: traveller.")] = None,
+    verb: Annotated[str | None, typer.Option(help="What they did: stayed at.")] = None,
+    item: Annotated[str | None, typer.Option(help="Jinja template of an item's line.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where to write it.")] = Path("prompts"),
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing one.")] = False,
+) -> None:
+    """Write a working domain.yaml.
+
+    Example: `llmrec domain new hostels --noun hostel --person traveller --verb "stayed at"`
+    """
+    fields = {"noun": noun, "nouns": nouns, "person": person, "verb": verb, "item": item}
+    path = new_domain(name, folder, force=force, **fields)
+    check_prompter(Prompter(load_domain(str(path)), prompts=folder), None)
+    console.print(path.read_text(encoding="utf-8"), end="", markup=False, highlight=False)
+    console.print(
+        f"Written to {path}. Use it with --domain {name} in this folder, or --domain {path}.", markup=False
+    )

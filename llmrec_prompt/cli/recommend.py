@@ -1,0 +1,116 @@
+"""`llmrec recommend` and `llmrec rank`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmrec_prompt.backends import DEFAULT_MODEL
+from llmrec_prompt.cli import options as o
+from llmrec_prompt.cli.output import errors, print_matches, print_ranking, progress
+from llmrec_prompt.errors import DataError
+from llmrec_prompt.recommender import Recommender, typed_item
+from llmrec_prompt.types import Item
+
+
+def recommend(
+    data: o.Data,
+    user: o.User = None,
+    history: o.History = None,
+    k: Annotated[int, typer.Option("-k", help="How many recommendations.")] = 10,
+    domain: o.DomainName = None,
+    model: o.Model = DEFAULT_MODEL,
+    adapter: o.Adapter = None,
+    mode: o.Mode = "fused",
+    explain: o.Explain = False,
+    retrieve: Annotated[int, typer.Option(help="How many candidates retrieval hands on.")] = 60,
+    consumed: Annotated[bool, typer.Option("--consumed", help="Allow what the user has already.")] = False,
+    language: o.Language = None,
+    embedder: o.Embedder = "auto",
+    prompts: o.Prompts = None,
+    seed: o.Seed = 0,
+    as_json: o.AsJson = False,
+    verbose: o.Verbose = False,
+) -> None:
+    """Recommend from the whole catalogue.
+
+    Example: `llmrec recommend --data sample:movies --history "The Matrix" --history Alien -k 5`
+    """
+    settings = {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
+    rec = Recommender(
+        data, domain=domain, model=model, mode=mode, adapter=adapter, candidates=retrieve, **settings
+    )
+    items = typed_history(rec, history)
+    with progress():
+        ranking = rec.recommend(items, user=user, k=k, explain=explain, exclude_consumed=not consumed)
+    show_prompt(rec, items, user, verbose)
+    print_ranking(ranking, as_json=as_json)
+
+
+def rank(
+    data: o.Data,
+    candidates: Annotated[
+        list[str] | None, typer.Option("--candidates", help="A title or id; repeat it.", metavar="TITLE")
+    ] = None,
+    candidates_file: Annotated[
+        Path | None, typer.Option("--candidates-file", help="One title or id a line.", metavar="FILE")
+    ] = None,
+    user: o.User = None,
+    history: o.History = None,
+    domain: o.DomainName = None,
+    model: o.Model = DEFAULT_MODEL,
+    adapter: o.Adapter = None,
+    mode: o.Mode = "fused",
+    explain: o.Explain = False,
+    language: o.Language = None,
+    embedder: o.Embedder = "auto",
+    prompts: o.Prompts = None,
+    seed: o.Seed = 0,
+    as_json: o.AsJson = False,
+    verbose: o.Verbose = False,
+) -> None:
+    """Rank given candidates: a full scored order.
+
+    Example: `llmrec rank --data sample:movies --history Alien --candidates Aliens --candidates Amélie`
+    """
+    settings = {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
+    rec = Recommender(data, domain=domain, model=model, mode=mode, adapter=adapter, **settings)
+    items = typed_history(rec, history)
+    chosen = typed_history(rec, read_candidates(candidates, candidates_file)) or []
+    with progress():
+        ranking = rec.rank(items, candidates=chosen, user=user, explain=explain)
+    show_prompt(rec, items, user, verbose)
+    print_ranking(ranking, as_json=as_json)
+
+
+def typed_history(rec: Recommender, texts: list[str] | None) -> list[Item] | None:
+    """The items that typed texts stand for, told on stderr; None if none were typed."""
+    if not texts:
+        return None
+    if not all(text.strip() for text in texts):
+        raise DataError("An empty text is no item. Give a title or an id.")
+    matches = rec.match(texts)
+    print_matches(matches)
+    return [match.item or typed_item(match.text) for match in matches]
+
+
+def read_candidates(typed: list[str] | None, file: Path | None) -> list[str]:
+    """Candidates from options and from a file of one a line.
+
+    Raises:
+        DataError: there are none, or the file cannot be read.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines() if file else []
+    except OSError as error:
+        raise DataError(f"Cannot read {file}: {error.strerror}.") from error
+    found = [*(typed or []), *(line.strip() for line in lines if line.strip())]
+    if not found:
+        raise DataError("There are no candidates to rank. Give --candidates or --candidates-file.")
+    return found
+
+
+def show_prompt(rec: Recommender, items: Any, user: str | None, verbose: bool) -> None:
+    """The exact prompt on stderr, if asked for."""
+    if verbose:
+        errors.print(rec.prompt(items, user=user).text, markup=False, highlight=False, soft_wrap=True)

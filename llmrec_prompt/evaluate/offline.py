@@ -1,0 +1,94 @@
+"""One evaluation from a plan: data and rankers in, a run directory and a report out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from llmrec_prompt import __version__
+from llmrec_prompt.backends import DEFAULT_MODEL
+from llmrec_prompt.data import Dataset
+from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
+from llmrec_prompt.evaluate.run import RunDirectory, manifest_name, write_atomically
+from llmrec_prompt.evaluate.runner import Report, default_folder, report, run_exam
+from llmrec_prompt.recommender import Recommender
+
+ALL = ("random", "popularity", "bm25", "embedding", "co-occurrence", "likelihood", "fused")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a run depends on."""
+
+    data: str
+    users: int | None = 200
+    candidates: int = 20
+    negatives: str = "uniform"
+    rankers: Sequence[str] = ALL
+    model: str = DEFAULT_MODEL
+    domain: str | None = None
+    language: str | None = None
+    adapter: str | None = None
+    embedder: str = "auto"
+    seed: int = 0
+
+
+def evaluate(plan: Plan, *, out: Path | None = None, resume: bool = False) -> Report:
+    """Run a plan, or the rest of it, and report.
+
+    Raises:
+        ConfigError: the plan cannot be meant, or `out` holds another run.
+        DataError: the data does not allow it.
+        UnknownName: no such ranker, model or domain.
+    """
+    if not plan.rankers or len(set(plan.rankers)) != len(plan.rankers):
+        raise ConfigError(f"Rankers {', '.join(plan.rankers) or 'none'}: give at least one, each once.")
+    exam = leave_last_out_exam(
+        Dataset.load(plan.data),
+        users=plan.users,
+        candidates=plan.candidates,
+        negatives=plan.negatives,
+        seed=plan.seed,
+    )
+    recommender = Recommender(
+        exam.train,
+        domain=plan.domain,
+        model=plan.model,
+        adapter=plan.adapter,
+        language=plan.language,
+        embedder=plan.embedder,
+        seed=plan.seed,
+    )
+    rankers = {name: recommender.ranker_of(name) for name in plan.rankers}
+    manifest = make_manifest(plan, exam, recommender)
+    run = RunDirectory.start(out or default_folder(manifest_name(manifest)), manifest, resume=resume)
+    write_candidates(run, exam)
+    run_exam(exam, rankers, run, seed=plan.seed)
+    return report(run)
+
+
+def make_manifest(plan: Plan, exam: Exam, recommender: Recommender) -> dict[str, Any]:
+    """The plan, and the identity of all that it names."""
+    origins = [recommender.ranker_of(name).origin for name in plan.rankers]
+    models = [origin["model_hash"] for origin in origins if origin]
+    return {
+        **asdict(plan),
+        "rankers": list(plan.rankers),
+        "data": exam.train.name,
+        "data_fingerprint": exam.train.fingerprint,
+        "exam": exam.fingerprint,
+        "protocol": "leave-last-out",
+        "domain": recommender.domain.name,
+        "template_fingerprint": recommender.prompter.fingerprint,
+        "model": plan.model if models else "",
+        "model_hash": models[0] if models else "",
+        "weights": dict(recommender.settings.weights),
+        "version": __version__,
+    }
+
+
+def write_candidates(run: RunDirectory, exam: Exam) -> None:
+    """Keep the candidates in the common plain form, so that another system can be given the same."""
+    lines = [f"{q.user}\t{' '.join(i.item_id for i in q.candidates)}\n" for q in exam.questions]
+    write_atomically(run.folder / "candidates.tsv", "".join(lines))

@@ -1,0 +1,259 @@
+"""The facade: a history goes in, recommendations come out."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from llmrec_prompt.backends import DEFAULT_MODEL, Backend, load_backend
+from llmrec_prompt.data import Dataset, TitleIndex, TitleMatch
+from llmrec_prompt.errors import ConfigError, DataError, UnknownName
+from llmrec_prompt.rank import MODES, WEIGHTS, Ranker, Rankers, Reason, Request, in_words, leave_one_out, rank
+from llmrec_prompt.retrieve import Retriever
+from llmrec_prompt.scorers import NEED_LOGS, Ingredients
+from llmrec_prompt.templates import HistoryPrompt, Prompter, load_domain
+from llmrec_prompt.types import Item, Ranking
+
+RETRIEVERS = ("embedding", "co-occurrence", "bm25", "popularity")
+Entry = str | Item
+"""One thing of a history or of candidates: a title, an id, or an item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The rarer choices; all are keyword arguments of `Recommender`."""
+
+    language: str | None = None
+    """Language of the templates; the domain's own if None."""
+    candidates: int = 60
+    """How many items retrieval hands on to be ranked."""
+    embedder: str = "auto"
+    """`minilm`, `backend`, or `auto`: MiniLM where it is installed."""
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    """Parts of mode `fused` and their weights."""
+    prior_weight: float = 1.0
+    """How much of an item's prior mode `likelihood` takes off."""
+    exclude_consumed: bool = True
+    """Whether what the user has consumed is left out of recommendations."""
+    prompts: Path | None = None
+    """A folder of templates that wins over all others."""
+    seed: int = 0
+    """Fixes calibration histories and the order of ties."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Settings":
+        """Settings from keyword arguments.
+
+        Raises:
+            UnknownName: a keyword that is no setting.
+        """
+        known = [f.name for f in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise UnknownName("setting", name, known)
+        return cls(**given)
+
+
+class Recommender:
+    """Recommends from one data set with one model.
+
+    The model is loaded when it is first needed and stays loaded; adapters are swapped on it.
+
+    >>> rec = Recommender("sample:movies", model="fake:overlap", embedder="backend")
+    >>> [r.rank for r in rec.recommend(["Alien (1979)", "Blade Runner (1982)"], k=3).recommendations]
+    [1, 2, 3]
+
+    Args:
+        data: a data set or its folder; items alone are enough.
+        domain: whose templates speak; the data set's own if None.
+        model: a model reference or a loaded backend.
+        mode: one of `llmrec_prompt.rank.MODES`.
+        adapter: a LoRA adapter's path.
+        settings: see `Settings`.
+
+    Raises:
+        DataError: the data set cannot be read.
+        UnknownName: no such domain, mode, model or setting.
+    """
+
+    def __init__(
+        self,
+        data: Dataset | str | Path,
+        *,
+        domain: str | None = None,
+        model: str | Backend = DEFAULT_MODEL,
+        mode: str = "fused",
+        adapter: str | None = None,
+        **settings: Any,
+    ) -> None:
+        self.settings = Settings.of(settings)
+        if mode not in MODES:
+            raise UnknownName("mode", mode, MODES)
+        self.dataset = data if isinstance(data, Dataset) else Dataset.load(data)
+        self.domain = load_domain(domain or self.dataset.domain, self.settings.prompts)
+        self.prompter = Prompter(
+            self.domain,
+            language=self.settings.language,
+            catalogue=self.dataset.items,
+            prompts=self.settings.prompts,
+        )
+        self.mode = mode
+        self._model, self._adapter = model, adapter
+        given = Ingredients(
+            self.dataset,
+            self.prompter,
+            lambda: self.backend,
+            embedder=self.settings.embedder,
+            seed=self.settings.seed,
+        )
+        self._rankers = Rankers(given, weights=self.settings.weights, prior_weight=self.settings.prior_weight)
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The language model, loaded on first use."""
+        backend = load_backend(self._model) if isinstance(self._model, str) else self._model
+        if self._adapter is not None:
+            backend.use(self._adapter)
+        return backend
+
+    @property
+    def ranker(self) -> Ranker:
+        """The ranker of the current mode."""
+        return self.ranker_of(self.mode)
+
+    def ranker_of(self, mode: str) -> Ranker:
+        """The ranker of any mode over the same data and model.
+
+        Raises:
+            UnknownName: no such mode.
+            Unsupported: the model lacks what the mode asks for.
+        """
+        return self._rankers.ranker(mode)
+
+    @cached_property
+    def _titles(self) -> TitleIndex:
+        return TitleIndex(self.dataset.items)
+
+    @cached_property
+    def _retriever(self) -> Retriever:
+        names = [name for name in RETRIEVERS if self.dataset.has_logs or name not in NEED_LOGS]
+        scorers = [self._rankers.scorer(name) for name in names]
+        return Retriever(self.dataset, scorers, size=self.settings.candidates)
+
+    def recommend(
+        self,
+        history: Sequence[Entry] | None = None,
+        *,
+        user: str | None = None,
+        k: int = 10,
+        explain: bool = False,
+        exclude_consumed: bool | None = None,
+    ) -> Ranking:
+        """The `k` best items of the whole catalogue for a history, or for a user of the data set.
+
+        Args:
+            history: titles, ids or items, oldest first. A title that is not in the catalogue is used as
+                typed and counted (event `typed_as_is`).
+            user: instead of a history, a user whose history it is.
+            k: how many lines.
+            explain: add reasons by leaving history items out.
+            exclude_consumed: overrides the setting.
+
+        Raises:
+            DataError: no history, an empty one, or nothing left to recommend.
+            UnknownName: no such user.
+        """
+        if k < 1:
+            raise ConfigError(f"k is {k}; ask for at least 1 recommendation.")
+        items = self.history(history, user=user)
+        exclude = self.settings.exclude_consumed if exclude_consumed is None else exclude_consumed
+        consumed = {item.item_id for item in items} | (self.dataset.consumed(user) if user else set())
+        candidates = self._retriever.retrieve(items, consumed if exclude else ())
+        return self._ranked(items, candidates, user, k=k, explain=explain)
+
+    def rank(
+        self,
+        history: Sequence[Entry] | None = None,
+        *,
+        candidates: Sequence[Entry],
+        user: str | None = None,
+        explain: bool = False,
+    ) -> Ranking:
+        """A full scored order of the given candidates, never a subset.
+
+        Raises:
+            DataError: no history, no candidates, or one twice.
+            UnknownName: no such user.
+        """
+        chosen = [self._item(entry) for entry in candidates]
+        return self._ranked(self.history(history, user=user), chosen, user, k=len(chosen), explain=explain)
+
+    def explain(self, history: Sequence[Entry], item: Entry) -> list[Reason]:
+        """Which history items raise an item, the strongest first, in units of the mode's scores."""
+        items, candidate = self.history(history), self._item(item)
+        weights = dict.fromkeys(self.ranker.score(items, [candidate]).parts, 1.0)
+        return leave_one_out(self.ranker, items, [candidate], weights)[0]
+
+    def prompt(self, history: Sequence[Entry] | None = None, *, user: str | None = None) -> HistoryPrompt:
+        """The exact prompt a history makes."""
+        return self.prompter.history(self.history(history, user=user))
+
+    def use(self, adapter: str | None) -> None:
+        """Swap the LoRA adapter (a path), or None for the base; the base stays loaded."""
+        self._adapter = adapter
+        self.backend.use(adapter)
+
+    def match(self, texts: Sequence[str]) -> list[TitleMatch]:
+        """What each typed text stands for in the catalogue."""
+        return [self._titles.match(text) for text in texts]
+
+    def history(self, entries: Sequence[Entry] | None = None, *, user: str | None = None) -> list[Item]:
+        """The items of a history given as entries or by user.
+
+        Raises:
+            DataError: neither or both are given, or the history is empty.
+            UnknownName: no such user.
+        """
+        if (entries is None) == (user is None):
+            raise DataError("Give either a history or a user of the data set.")
+        if user is not None:
+            return list(self.dataset.history_items(user))
+        if not entries:
+            raise DataError("The history is empty. Give at least one title, id or item.")
+        return [self._item(entry) for entry in entries]
+
+    def _item(self, entry: Entry) -> Item:
+        if isinstance(entry, Item):
+            return entry
+        if not entry.strip():
+            raise DataError("An empty text is no item. Give a title or an id.")
+        return self._titles.match(entry).item or typed_item(entry)
+
+    def _ranked(
+        self, history: list[Item], candidates: list[Item], user: str | None, *, k: int, explain: bool
+    ) -> Ranking:
+        typed = sum(item.item_id not in self.dataset.index for item in history)
+        request = Request(user, self.domain.name, self.settings.seed, {"typed_as_is": typed} if typed else {})
+        ranking = rank(self.ranker, history, candidates, request).top(k)
+        return self._with_reasons(ranking, history, candidates) if explain else ranking
+
+    def _with_reasons(self, ranking: Ranking, history: list[Item], candidates: list[Item]) -> Ranking:
+        by_id = {item.item_id: item for item in candidates}
+        shown = [by_id[line.item_id] for line in ranking.recommendations]
+        reasons = leave_one_out(self.ranker, history, shown, ranking.provenance.weights)
+        lines = [
+            line.model_copy(update={"reasons": in_words(why)})
+            for line, why in zip(ranking.recommendations, reasons, strict=True)
+        ]
+        return ranking.model_copy(update={"recommendations": tuple(lines)})
+
+
+def typed_item(text: str) -> Item:
+    """An item for a text that is in no catalogue; its id tells so.
+
+    >>> typed_item("A film nobody knows").item_id.startswith("typed:")
+    True
+    """
+    return Item(item_id=f"typed:{hashlib.sha256(text.encode()).hexdigest()[:12]}", title=text)
