@@ -16,6 +16,8 @@ from llmrec_prompt.data.rows import Mask, Rows, first_of_each_pair
 from llmrec_prompt.errors import ConfigError
 
 Preference = Literal["auto", "none", "user-mean"] | float
+LIKED_SHARE = 0.7
+"""The share of a rating scale's top from which a rating says "liked", where nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Cleaning:
 
     `preference`: "none" keeps every row; "user-mean" keeps ratings not below that user's own mean;
     a number keeps ratings not below it; "auto" looks at the ratings: 3 to 21 distinct values within
-    0 to 10 are a rating scale (user-mean), only 0 and 1 are likes (1 stays), anything else
+    0 to 10 are a rating scale (70 % of its top and more is liked, 3.5 of 5), only 0 and 1 are likes (1 stays), anything else
     (quantities, one constant) says nothing about liking and all rows stay. Rows without a rating stay.
     `k_core`: users and items with fewer liked rows than this are dropped, again and again until none is.
 
@@ -111,7 +113,7 @@ def judge_scale(values: NDArray[np.float64]) -> tuple[Preference, str]:
     """What distinct ratings (sorted) mean: a preference rule and what was seen, in words.
 
     >>> judge_scale(np.array([1.0, 2, 3]))
-    ('user-mean', 'scale 1-3 seen')
+    (2.1, 'scale 1-3 seen')
     """
     if len(values) == 0:
         return "none", "no ratings"
@@ -121,7 +123,7 @@ def judge_scale(values: NDArray[np.float64]) -> tuple[Preference, str]:
     if values.tolist() == [0.0, 1.0]:
         return 1.0, "only 0 and 1 seen"
     if 3 <= len(values) <= 21 and values[0] >= 0 and values[-1] <= 10:
-        return "user-mean", f"scale {span} seen"
+        return round(LIKED_SHARE * float(values[-1]), 6), f"scale {span} seen"
     return "none", f"{len(values)} distinct values {span} are no rating scale"
 
 

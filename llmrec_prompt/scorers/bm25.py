@@ -1,5 +1,7 @@
 """BM25 over item texts: the history's texts are the query."""
 
+import logging
+
 import bm25s
 import numpy as np
 
@@ -7,6 +9,8 @@ from llmrec_prompt.data import Dataset
 from llmrec_prompt.scorers.base import Scores, recent
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.types import History
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # it tells of every index it builds
 
 
 class Bm25Scorer:

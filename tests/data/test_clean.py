@@ -118,7 +118,7 @@ def test_ties_keep_file_order_and_undated_rows_come_first():
 @pytest.mark.parametrize(
     ("ratings", "rule", "kept"),
     [
-        ("1 2 3 4", "rating >= the user's own mean (scale 1-4 seen)", [3, 4]),
+        ("1 2 3 4", "rating >= 2.8 (scale 1-4 seen)", [3, 4]),
         ("0 0 1 1", "rating >= 1 (only 0 and 1 seen)", [1, 1]),
         ("1 1 1 1", "all rows kept (every rating is 1)", [1, 1, 1, 1]),
         ("1 2 1 2", "all rows kept (2 distinct values 1-2 are no rating scale)", [1, 2, 1, 2]),
@@ -135,7 +135,7 @@ def test_auto_preference_states_its_rule(ratings, rule, kept):
 
 
 def test_rows_without_rating_stay_and_are_no_part_of_the_mean():
-    rows, _ = keep_preferred(rows_of("a x 1 -\na y - -\na z 3 -\na v 2 -"), "auto")
+    rows, _ = keep_preferred(rows_of("a x 1 -\na y - -\na z 3 -\na v 2 -"), "user-mean")
     assert rows.items.tolist() == [1, 2, 3]
 
 

@@ -11,7 +11,7 @@ from llmrec_prompt.types import Interaction, Item
 
 from .strategies import catalogue, data_sets, keep_all, logs, write_jsonl, write_lines
 
-LOG = "a i0 5 10\na i1 1 20\na i2 4 30\nb i2 3 5"
+LOG = "a i0 5 10\na i1 1 20\na i2 4 30\nb i2 4 5"
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from llmrec_prompt.data import Dataset, leave_last_out, sample_candidates
 from .strategies import keep_all, shared_set
 
 RULES = {
-    "movielens-small": ("movies", "rating >= the user's own mean (scale 0.5-5 seen)"),
+    "movielens-small": ("movies", "rating >= 3.5 (scale 0.5-5 seen)"),
     "online-retail": ("shopping", "all rows kept (210 distinct values 1-80995 are no rating scale)"),
     "shakespeare-co": ("books", "all rows kept (every rating is 1)"),
     "ifdb": ("games", "rating >= 1 (only 0 and 1 seen)"),
-    "restaurants-mx": ("restaurants", "rating >= the user's own mean (scale 0-2 seen)"),
+    "restaurants-mx": ("restaurants", "rating >= 1.4 (scale 0-2 seen)"),
     "se-quantum": ("social", "all rows kept (2 distinct values 1-2 are no rating scale)"),
     "nemig-de": ("news", "all rows kept (every rating is 1)"),
 }

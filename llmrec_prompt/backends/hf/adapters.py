@@ -61,7 +61,7 @@ class Adapters:
                     self._peft.load_adapter(str(folder), adapter_name=name)
         except (KeyError, OSError, RuntimeError, TypeError, UserWarning, ValueError) as error:
             raise AdapterError(
-                f"peft cannot put the adapter {folder} on this base: {_line(error)}. Train one for this model."
+                f"peft cannot put the adapter {folder} on this base: {_line(error)}. Train another."
             ) from error
 
 

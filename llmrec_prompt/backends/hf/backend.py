@@ -25,7 +25,6 @@ from llmrec_prompt.errors import ContextOverflow, Unsupported
 
 CAN: frozenset[Capability] = frozenset({"score", "choose", "generate", "embed", "adapters"})
 CHUNK_TOKENS = 512
-ATTENDED_TOKENS = 32_768
 
 
 class HfBackend:
@@ -64,9 +63,11 @@ class HfBackend:
         prefix = self._evaluate_prefix(split.sequences[0][: split.shared])
         # Every continuation's first token after the shared prefix stands in the prefix's own row.
         firsts = prefix.row[[tokens[split.shared] for tokens in split.sequences]].tolist()
-        sums = [first * (start == split.shared) for first, start in zip(firsts, split.starts, strict=True)]
+        sums = [
+            first if start == split.shared else 0.0 for first, start in zip(firsts, split.starts, strict=True)
+        ]
         sizes = [len(tokens) - 1 - split.shared for tokens in split.sequences]
-        for chunk in _chunks(sizes, split.shared):
+        for chunk in _chunks(sizes):
             rows = [
                 (split.sequences[i][split.shared :], max(1, split.starts[i] - split.shared)) for i in chunk
             ]
@@ -112,9 +113,7 @@ class HfBackend:
     ) -> Any:
         """Answer a conversation greedily; see `Backend.generate`."""
         if schema is not None:
-            raise Unsupported(
-                "The hf backend cannot keep to a JSON schema. Load the model with llama_cpp (llama:PATH.gguf)."
-            )
+            raise Unsupported("The hf backend cannot keep to a JSON schema; llama_cpp can (llama:PATH.gguf).")
         tokens: list[int] = []
         for text, is_content in render_chat(self._vocabulary.template, messages):
             tokens += self._vocabulary.tokenize(text, special=not is_content, bos=not tokens)
@@ -128,7 +127,7 @@ class HfBackend:
         vectors = np.zeros((len(texts), self.info.dimensions), np.float32)
         sequences = self._vocabulary.tokenize_all(texts)
         self._check_length(max((len(tokens) for tokens in sequences), default=0))
-        for chunk in _chunks([len(tokens) for tokens in sequences], shared=0):
+        for chunk in _chunks([len(tokens) for tokens in sequences]):
             vectors[chunk] = self._network.last_states([sequences[i] for i in chunk])
             self.usage.evaluated += sum(len(sequences[i]) for i in chunk)
         return vectors
@@ -153,14 +152,16 @@ class HfBackend:
         del self._network, self._adapters
 
 
-def _chunks(sizes: Sequence[int], shared: int) -> Iterator[list[int]]:
-    """Group what still needs evaluation, shortest first, since the rows of a chunk are padded alike."""
+def _chunks(sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Group what still needs evaluation, up to so many tokens that fill the cores."""
     chunk: list[int] = []
-    for i in sorted((i for i, size in enumerate(sizes) if size > 0), key=lambda i: sizes[i]):
-        rows, size = len(chunk) + 1, sizes[i]
-        if chunk and (rows * size > CHUNK_TOKENS or rows * (shared + size) > ATTENDED_TOKENS):
+    used = 0
+    for i, size in enumerate(sizes):
+        if chunk and used + size > CHUNK_TOKENS:
             yield chunk
-            chunk = []
-        chunk.append(i)
+            chunk, used = [], 0
+        if size > 0:
+            chunk.append(i)
+            used += size
     if chunk:
         yield chunk

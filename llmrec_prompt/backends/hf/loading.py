@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.backends.hf.backend import HfBackend
-from llmrec_prompt.backends.hf.network import torch
 from llmrec_prompt.backends.hf.vocabulary import BOS_UNLESS_SAID, as_llama_cpp
 from llmrec_prompt.backends.models import PACKAGED, ModelRef, file_hash, gguf_path
 from llmrec_prompt.cache import cache_dir
 from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra
 
 try:
+    import torch
     import transformers
 except ImportError as error:
     raise MissingExtra("The hf backend", "hf") from error

@@ -4,15 +4,35 @@ from collections.abc import Sequence
 from typing import Any
 
 ENDS = frozenset(
-    "<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> </s> "
-    "<|end_of_text|> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <｜end▁of▁sentence｜> <end_of_utterance>".split()
+    [
+        "<|eot_id|>",
+        "<|im_end|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+        "<|flush|>",
+        "<|calls|>",
+        "<end_of_turn>",
+        "<|endoftext|>",
+        "</s>",
+        "<|end_of_text|>",
+        "<|eom_id|>",
+        "<EOT>",
+        "_<EOT>",
+        "[EOT]",
+        "[EOS]",
+        "<｜end▁of▁sentence｜>",
+        "<end_of_utterance>",
+    ]
 )
 """Texts that llama.cpp takes for the end of a turn in any vocabulary, whatever the file says of them."""
 
-DIGIT_WISE = frozenset("smollm starcoder refact command-r codeshell exaone minerva-7b".split())
+DIGIT_WISE = frozenset(["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"])
 """Byte-level vocabularies (`tokenizer.ggml.pre`) whose numbers are cut into digits first."""
 
-BOS_UNLESS_SAID = frozenset("llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2".split())
+BOS_UNLESS_SAID = frozenset(
+    ["llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"]
+)
 """Byte-level vocabularies to which llama.cpp adds BOS where the file does not say."""
 
 
