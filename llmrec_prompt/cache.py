@@ -34,8 +34,9 @@ def content_key(*parts: str) -> str:
 class NumberStore:
     """A persistent mapping from content keys to arrays of one number type (SQLite, raw bytes).
 
-    Safe with several processes at once. A store that cannot be opened or written (a read-only disk) works
-    in memory instead, because a cache may never be the reason that a ranking fails.
+    Safe with several processes at once. A store that cannot be opened (a read-only disk) works in memory
+    instead, and one that breaks later knows nothing, because a cache may never be the reason that a ranking
+    fails.
 
     Args:
         path: the file; None keeps everything in memory.
@@ -64,8 +65,11 @@ class NumberStore:
         for begin in range(0, len(keys), 500):
             part = keys[begin : begin + 500]
             marks = ",".join("?" * len(part))
-            rows = self._db.execute(f"SELECT key, value FROM numbers WHERE key IN ({marks})", part)
-            found.update((key, np.frombuffer(value, self._dtype)) for key, value in rows)
+            try:
+                rows = self._db.execute(f"SELECT key, value FROM numbers WHERE key IN ({marks})", part)
+                found.update((key, np.frombuffer(value, self._dtype)) for key, value in rows)
+            except sqlite3.DatabaseError:  # damaged or locked for long: computed again
+                continue
         return found
 
     def put(self, values: Mapping[str, Numbers]) -> None:
@@ -74,7 +78,7 @@ class NumberStore:
         try:
             with self._db:
                 self._db.executemany("INSERT OR IGNORE INTO numbers VALUES (?, ?)", rows)
-        except sqlite3.OperationalError:  # read-only or full: the numbers are computed again next time
+        except sqlite3.DatabaseError:  # read-only, full or damaged: the numbers are computed again next time
             return
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.backends import DEFAULT_MODEL, Backend, load_backend
+from llmrec_prompt.backends import DEFAULT_MODEL, Backend, load_backend, parse_ref
 from llmrec_prompt.data import Dataset, TitleIndex, TitleMatch
 from llmrec_prompt.errors import ConfigError, DataError, UnknownName
 from llmrec_prompt.rank import MODES, WEIGHTS, Ranker, Rankers, Reason, Request, in_words, leave_one_out, rank
@@ -35,6 +35,8 @@ class Settings:
     """Parts of mode `fused` and their weights."""
     prior_weight: float = 1.0
     """How much of an item's prior mode `likelihood` takes off."""
+    calibration: str = "catalogue"
+    """Histories behind the priors: lists drawn from the `catalogue`, other `users`', or the `empty` one."""
     exclude_consumed: bool = True
     """Whether what the user has consumed is left out of recommendations."""
     prompts: Path | None = None
@@ -99,6 +101,8 @@ class Recommender:
             catalogue=self.dataset.items,
             prompts=self.settings.prompts,
         )
+        if isinstance(model, str):
+            parse_ref(model)  # a misspelt model shall fail before anything is read or indexed
         self.mode = mode
         self._model, self._adapter = model, adapter
         given = Ingredients(
@@ -108,7 +112,12 @@ class Recommender:
             embedder=self.settings.embedder,
             seed=self.settings.seed,
         )
-        self._rankers = Rankers(given, weights=self.settings.weights, prior_weight=self.settings.prior_weight)
+        self._rankers = Rankers(
+            given,
+            weights=self.settings.weights,
+            prior_weight=self.settings.prior_weight,
+            calibration=self.settings.calibration,
+        )
 
     @cached_property
     def backend(self) -> Backend:

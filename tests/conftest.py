@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 from llmrec_prompt.backends.models import PACKAGED
 from llmrec_prompt.errors import MissingExtra
 
+pytest_plugins = ["tests.cli.running"]
+
 # Slow machines are no defect of a property, and a seed of its own makes every run the same.
 settings.register_profile(
     "llmrec", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

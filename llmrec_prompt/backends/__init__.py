@@ -11,7 +11,7 @@ from llmrec_prompt.backends.base import (
     require,
 )
 from llmrec_prompt.backends.loading import load_backend
-from llmrec_prompt.backends.models import DEFAULT_MODEL
+from llmrec_prompt.backends.models import DEFAULT_MODEL, parse_ref
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -23,5 +23,6 @@ __all__ = [
     "ScoreRequest",
     "Usage",
     "load_backend",
+    "parse_ref",
     "require",
 ]

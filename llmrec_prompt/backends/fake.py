@@ -47,7 +47,7 @@ class FakeBackend:
         self.adapter: str | None = None
 
     @classmethod
-    def from_name(cls, name: str) -> "FakeBackend":
+    def from_name(cls, name: str, *, context: int = 4096) -> "FakeBackend":
         """Make one of the named fakes.
 
         Raises:
@@ -55,12 +55,12 @@ class FakeBackend:
         """
         kind, _, argument = name.partition(":")
         if kind == "oracle" and argument:
-            return cls(oracle(argument), name=name)
+            return cls(oracle(argument), name=name, context=context)
         if kind not in SCORERS or argument:
             raise UnknownName(
                 "fake model", f"fake:{name}", [*(f"fake:{n}" for n in SCORERS), "fake:oracle:DATA"]
             )
-        return cls(SCORERS[kind], name=name)
+        return cls(SCORERS[kind], name=name, context=context)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[list[Score]]:
         """Score by the function; see `Backend.score`."""
@@ -79,6 +79,13 @@ class FakeBackend:
 
     def choose(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Choice]:
         """Softmax of the function over the labels; see `Backend.choose`."""
+        for label in labels:
+            if len(label.split()) != 1:
+                raise BackendError(f"Label {label!r} is not exactly one token (a word). Choose another.")
+        if len(set(labels)) != len(labels):
+            raise BackendError(
+                f"Two of the labels {list(labels)!r} are the same token. Choose distinct ones."
+            )
         choices = []
         for prompt in prompts:
             raw = np.array([self._scorer(prompt, label) for label in labels], np.float64)

@@ -35,7 +35,7 @@ def load_backend(ref: str, *, context: int = 4096, threads: int | None = None) -
 def _load_fake(ref: ModelRef, context: int, threads: int | None) -> Backend:
     from llmrec_prompt.backends.fake import FakeBackend
 
-    return FakeBackend.from_name(ref.target)
+    return FakeBackend.from_name(ref.target, context=context)
 
 
 def _load_llama(ref: ModelRef, context: int, threads: int | None) -> Backend:

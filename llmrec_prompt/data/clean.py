@@ -26,8 +26,9 @@ class Cleaning:
 
     `preference`: "none" keeps every row; "user-mean" keeps ratings not below that user's own mean;
     a number keeps ratings not below it; "auto" looks at the ratings: 3 to 21 distinct values within
-    0 to 10 are a rating scale (70 % of its top and more is liked, 3.5 of 5), only 0 and 1 are likes (1 stays), anything else
-    (quantities, one constant) says nothing about liking and all rows stay. Rows without a rating stay.
+    0 to 10 are a rating scale (70 % of its top and more is liked, 3.5 of 5), only 0 and 1 are likes
+    (1 stays), anything else (quantities, one constant) says nothing about liking and all rows stay.
+    Rows without a rating stay.
     `k_core`: users and items with fewer liked rows than this are dropped, again and again until none is.
 
     Raises:

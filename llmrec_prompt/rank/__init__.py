@@ -5,7 +5,7 @@ from llmrec_prompt.rank.building import MODES, WEIGHTS, Rankers
 from llmrec_prompt.rank.explain import Reason, in_words, leave_one_out
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
-from llmrec_prompt.rank.priors import choose_peers
+from llmrec_prompt.rank.priors import calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "Reason",
     "Request",
     "ScorerRanker",
-    "choose_peers",
+    "calibration_histories",
     "combine",
     "in_words",
     "leave_one_out",

@@ -9,16 +9,16 @@ from llmrec_prompt.errors import ConfigError, UnknownName
 from llmrec_prompt.rank.base import Ranker
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
-from llmrec_prompt.rank.priors import choose_peers
+from llmrec_prompt.rank.priors import calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.scorers import NEED_LOGS, SCORERS, Ingredients, Scorer, build_scorer
 
 MODES = (*SCORERS, "likelihood", "fused")
 PEERS = 4
-"""Histories behind an item's prior; more cost more and bring little."""
+"""Calibration histories behind an item's prior: each costs one more evaluation of every candidate."""
 
-WEIGHTS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "popularity": 1.0}
-"""The fusion's default weights; see `eval/tune_fusion.py` for where they come from."""
+WEIGHTS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "popularity": 0.5, "co-occurrence": 1.0}
+"""The fusion's default weights (from `eval/tune.py`); the last two count only where there are logs."""
 
 
 @dataclass
@@ -28,6 +28,7 @@ class Rankers:
     given: Ingredients
     weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
     prior_weight: float = 1.0
+    calibration: str = "catalogue"
     _scorers: dict[str, Scorer] = field(default_factory=dict)
 
     def scorer(self, name: str) -> Scorer:
@@ -54,7 +55,13 @@ class Rankers:
     @cached_property
     def _likelihood(self) -> LikelihoodRanker:
         dataset, prompter = self.given.dataset, self.given.prompter
-        peers = choose_peers(dataset, count=PEERS, length=prompter.domain.history, seed=self.given.seed)
+        peers = calibration_histories(
+            dataset,
+            source=self.calibration,
+            count=PEERS,
+            length=prompter.domain.history,
+            seed=self.given.seed,
+        )
         return LikelihoodRanker(self.backend, prompter, peers=peers, prior_weight=self.prior_weight)
 
     def ranker(self, mode: str) -> Ranker:
@@ -78,5 +85,5 @@ class Rankers:
         unknown = [part for part in self.weights if part not in MODES or part == "fused"]
         if unknown:
             raise UnknownName("part of a fusion", unknown[0], [m for m in MODES if m != "fused"])
-        parts = [(p, w) for p, w in self.weights.items() if logs or p not in NEED_LOGS]
+        parts = [(p, w) for p, w in self.weights.items() if w and (logs or p not in NEED_LOGS)]
         return FusedRanker([(self.ranker(part), weight) for part, weight in parts])

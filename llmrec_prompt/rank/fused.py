@@ -39,7 +39,7 @@ class FusedRanker:
             scored = ranker.score(history, candidates)
             events.update(scored.events)
             values = np.asarray(scored.parts[ranker.name], np.float64)
-            scale = float(values.std())
+            scale = float(values.std()) if np.ptp(values) else 0.0  # a rounded mean gives equals a spread
             if scale < 1e-12 and len(candidates) > 1:
                 events[f"flat:{ranker.name}"] += 1
             fused.parts[ranker.name] = values

@@ -46,9 +46,16 @@ class LikelihoodRanker:
     ) -> None:
         require(backend, "score", wanted_by="Mode 'likelihood'")
         self._backend, self._prompter, self._weight = backend, prompter, prior_weight
-        prompts = [prompter.history(peer).text for peer in peers] or [prompter.history(()).text]
+        prompts = [self._peer_prompt(peer) for peer in peers] or [prompter.history(()).text]
         self._priors = Priors(backend, prompts, store or NumberStore(cache_dir() / "priors.sqlite"))
         self._last: tuple[tuple[str | None, str], dict[str, float]] = ((None, ""), {})
+
+    def _peer_prompt(self, peer: History) -> str:
+        """As much of a peer's history as leaves a quarter of the context to the candidates."""
+        prompt, room = self._prompter.history(peer), self._backend.info.context * 3 // 4
+        while prompt.shown > 1 and self._backend.count_tokens(prompt.text) > room:
+            prompt = self._prompter.history(peer, show=prompt.shown - 1)
+        return prompt.text
 
     def score(self, history: History, candidates: Candidates) -> Scored:
         """Calibrated log-likelihoods, in nats.

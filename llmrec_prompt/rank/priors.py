@@ -1,9 +1,10 @@
 """Item priors: how likely a model finds a title whatever the history, so that it can be taken off.
 
 A language model prefers short, famous and well-formed titles. Subtracting an item's mean
-log-likelihood after other histories leaves what this history says about it. (Zhao et al. 2021
-calibrate with a content-free input; other users' histories are the content-free inputs of this field
-and measured better than an empty history, see docs/results.md.)
+log-likelihood after other histories leaves what this history says about it. Zhao et al. (2021)
+calibrate with a content-free input; here that is a list of items drawn from the catalogue, which looks like
+this domain's histories but is nobody's taste. `python eval/tune.py` compares it with other users' histories
+and with an empty history.
 """
 
 import hashlib
@@ -16,25 +17,45 @@ import numpy.typing as npt
 from llmrec_prompt.backends import Backend, ScoreRequest
 from llmrec_prompt.cache import NumberStore, content_key
 from llmrec_prompt.data import Dataset
+from llmrec_prompt.errors import UnknownName
 from llmrec_prompt.progress import track
 from llmrec_prompt.types import History
 
 CHUNK = 64
+SOURCES = ("catalogue", "empty", "users")
 
 
-def choose_peers(dataset: Dataset, *, count: int, length: int, seed: int) -> list[History]:
-    """Histories to calibrate with: those of `count` users with enough items, by a seeded hash.
+def calibration_histories(
+    dataset: Dataset, *, source: str, count: int, length: int, seed: int
+) -> list[History]:
+    """The histories behind the priors.
 
-    Without logs (a cold-start domain) they are drawn from the catalogue instead: they still look like
-    this domain's lists, which an empty history does not.
+    Args:
+        dataset: whose items, or users.
+        source: `catalogue` (lists drawn from it, which needs no logs), `users` (those with enough items, by
+            a seeded hash; drawn lists where there are too few), or `empty`.
+        count: how many.
+        length: items in each.
+        seed: of the draw.
+
+    Raises:
+        UnknownName: another source.
     """
+    if source not in SOURCES:
+        raise UnknownName("calibration", source, SOURCES)
+    if source == "empty":
+        return [()]
+    found = _users_histories(dataset, count, length, seed) if source == "users" else []
+    generator = random.Random(seed)
+    while len(found) < count:
+        found.append(tuple(generator.sample(dataset.items, min(length, len(dataset.items)))))
+    return found
+
+
+def _users_histories(dataset: Dataset, count: int, length: int, seed: int) -> list[History]:
     by_hash = sorted(dataset.users, key=lambda user: hashlib.sha256(f"{seed}\0{user}".encode()).digest())
     long = [user for user in by_hash if len(dataset.history(user)) >= length]
-    chosen = [tuple(dataset.history_items(user)[-length:]) for user in (long or by_hash)[:count]]
-    generator = random.Random(seed)
-    while len(chosen) < count and dataset.items:
-        chosen.append(tuple(generator.sample(dataset.items, min(length, len(dataset.items)))))
-    return list(chosen)
+    return [tuple(dataset.history_items(user)[-length:]) for user in long[:count]]
 
 
 class Priors:

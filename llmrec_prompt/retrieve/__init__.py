@@ -33,6 +33,8 @@ class Retriever:
         allowed[[self._dataset.index[i] for i in exclude if i in self._dataset.index]] = False
         if not allowed.any():
             raise DataError(f"Nothing is left to recommend: all {len(items)} items are excluded or consumed.")
+        if allowed.sum() <= self._size:  # nothing to choose: all are ranked
+            return [items[row] for row in np.flatnonzero(allowed)]
         found: dict[int, None] = {}
         turns = [_best_first(s.score(history), allowed, self._size) for s in self._scorers]
         if not any(turns):

@@ -24,8 +24,10 @@ class Bm25Scorer:
     def __init__(self, dataset: Dataset, prompter: Prompter, *, recent_items: int = 10) -> None:
         self._prompter, self._recent, self._size = prompter, recent_items, len(dataset.items)
         texts = [prompter.about(item) for item in dataset.items]
-        self._index = bm25s.BM25()
-        self._index.index(self._words(texts), show_progress=False)
+        words = self._words(texts)
+        self._index = bm25s.BM25() if any(words) else None  # it cannot index a catalogue without any word
+        if self._index:
+            self._index.index(words, show_progress=False)
 
     @staticmethod
     def _words(texts: list[str]) -> list[list[str]]:
@@ -40,7 +42,7 @@ class Bm25Scorer:
         queries = self._words([self._prompter.about(item) for item in recent(history, self._recent)])
         total: Scores = np.zeros(self._size)
         for words in queries:
-            if words:
+            if words and self._index:
                 total += self._index.get_scores(words)
         return total / max(1, len(queries))
 

@@ -27,7 +27,7 @@ class EmbeddingScorer:
         prompter: Prompter,
         embedder: Embedder,
         *,
-        recent_items: int = 10,
+        recent_items: int = 20,
         pooling: Pooling = "both",
     ) -> None:
         self._prompter, self._recent, self._pooling, self._rows = (

@@ -31,7 +31,7 @@ class Domain(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=_NAME.pattern + "$")
+    name: str = Field(pattern=f"^{_NAME.pattern}$")
     version: int = 1
     language: str = "en"
     noun: str
@@ -71,7 +71,13 @@ class Domain(BaseModel):
 
 
 def search_path(explicit: Path | None = None) -> list[Path]:
-    """Folders of templates, first match wins: the given one, ./prompts, the package, the repository."""
+    """Folders of templates, first match wins: the given one, ./prompts, the package, the repository.
+
+    Raises:
+        TemplateError: the given one is no folder.
+    """
+    if explicit is not None and not explicit.is_dir():
+        raise TemplateError(f"There is no folder of templates at {explicit}.")
     places = [explicit, Path("prompts"), _ROOM / "prompts", _ROOM.parent / "prompts"]
     found: dict[Path, Path] = {}
     for place in places:
@@ -96,14 +102,22 @@ def load_domain(name: str, explicit: Path | None = None) -> Domain:
         UnknownName: no such domain.
         TemplateError: its file is not a domain.yaml that can be meant.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else None
-    if path is None:
-        known = list_domains(explicit)
-        if name not in known:
-            raise UnknownName("domain", name, known)
-        path = known[name]
+    if name.endswith((".yaml", ".yml")):
+        return _read(Path(name))
+    known = list_domains(explicit)
+    if name not in known:
+        raise UnknownName("domain", name, known)
+    domain = _read(known[name])
+    if domain.name != name:
+        raise TemplateError(f"{known[name]}: its name is {domain.name!r} but its folder is {name!r}.")
+    return domain
+
+
+def _read(path: Path) -> Domain:
     try:
         return Domain.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except UnicodeDecodeError as error:
+        raise TemplateError(f"{path} is not UTF-8: byte {error.start}.") from error
     except OSError as error:
         raise TemplateError(f"Cannot read {path}: {error.strerror}.") from error
     except yaml.YAMLError as error:
@@ -128,7 +142,7 @@ def new_domain(name: str, folder: Path, *, force: bool = False, **fields: Any) -
     path = folder / name / "domain.yaml"
     if path.exists() and not force:
         raise ConfigError(f"{path} exists already. Edit it, or say --force to write it anew.")
-    noun = fields.pop("noun", None) or (name.rstrip("s") if len(name) > 2 else name).replace("-", " ")
+    noun = fields.pop("noun", None) or re.sub(r"(?<=[^s])s$", "", re.sub("[-_]", " ", name))
     values = {"name": name, "version": 1, "language": "en", "noun": noun, "nouns": f"{noun}s"}
     values |= {"person": "person", "verb": "chose", "item": "{{ item.title }}", "history": 10}
     values |= {key: value for key, value in fields.items() if value is not None}

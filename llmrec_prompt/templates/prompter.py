@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import FileSystemLoader, meta
+from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.exceptions import TemplateNotFound
 
 from llmrec_prompt.data.interests import derive_interests
@@ -89,10 +90,13 @@ class Prompter:
             seen.add(name)
             try:
                 source = self._sandbox.loader.get_source(self._sandbox, name)[0]  # type: ignore[union-attr]
+                referenced = meta.find_referenced_templates(self._sandbox.parse(source))
+                names += [n for n in referenced if n]
             except TemplateNotFound as error:
                 raise TemplateError(f"Template {name!r} is extended or included but not there.") from error
+            except (JinjaError, UnicodeDecodeError) as error:
+                raise TemplateError(f"Template {name!r}: {' '.join(str(error).split())}.") from error
             yield name, source
-            names += [n for n in meta.find_referenced_templates(self._sandbox.parse(source)) if n]
 
     def line(self, item: Item, events: Counter[str] | None = None) -> str:
         """The item in one line, without the line end."""

@@ -1,17 +1,20 @@
 """A Jinja environment in which a template can do no harm: no side effects, bounded size and time.
 
 Jinja's own sandbox guards attributes and mutation but neither time nor memory, so loops check a deadline,
-`range` is short, output ends early, and what can blow a text up (repetition, some methods) is refused.
+`range` is short, output ends early, and what can blow a value up (repetition, some methods, big arguments
+of filters, joining and nesting over and over) is refused.
 """
 
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jinja2 import BaseLoader, StrictUndefined, Template, nodes
 from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from llmrec_prompt.errors import TemplateError
 
@@ -20,6 +23,11 @@ MAX_OUTPUT = 64_000
 MAX_SECONDS = 2.0
 """Time a template may take."""
 MAX_RANGE = 1_000
+MAX_VALUE = 200_000
+"""How big a list with all that is in it may get."""
+MAX_NUMBER = 10**15
+MAX_ARGUMENT = 1_000
+"""How big a filter's arguments may be: numbers, texts, lists."""
 
 STRING_METHODS = {"lower", "upper", "title", "strip", "lstrip", "rstrip", "split", "startswith", "endswith"}
 FILTERS = {
@@ -28,12 +36,13 @@ FILTERS = {
     "reverse", "round", "select", "selectattr", "slice", "sort", "string", "sum", "title", "tojson", "trim",
     "truncate", "unique", "upper", "wordcount",
 }  # fmt: skip
+FAULTS = (JinjaError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
     """The environment every template of this library runs in."""
 
-    intercepted_binops = frozenset({"*", "**", "%"})
+    intercepted_binops = frozenset({"*", "**", "%", "+"})
 
     def __init__(self, loader: BaseLoader) -> None:
         super().__init__(
@@ -44,35 +53,56 @@ class Sandbox(ImmutableSandboxedEnvironment):
             keep_trailing_newline=True,
             autoescape=False,
         )
-        self.filters = {name: f for name, f in self.filters.items() if name in FILTERS}
-        self.globals = {"range": _short_range, "tick__": self._tick}
+        self.filters = {name: _bounded(f) for name, f in self.filters.items() if name in FILTERS}
+        self.globals = {"range": _short_range}
         self._deadline = 0.0
         self._snippets: dict[str, Template] = {}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        """Put a look at the clock into the body of every loop and macro."""
-        tree = super()._parse(source, name, filename)
+        """Put a look at the clock into the body of all that can run often, and bounds around new values."""
+        tree: nodes.Template = _Bounds().visit(super()._parse(source, name, filename))
         block: Any
-        for block in tree.find_all((nodes.For, nodes.Macro)):
-            call = nodes.Call(nodes.Name("tick__", "load"), [], [], None, None)
-            block.body.insert(0, nodes.ExprStmt(call).set_lineno(block.lineno).set_environment(self))
+        for block in tree.find_all((nodes.For, nodes.Macro, nodes.Block)):
+            call = nodes.Call(nodes.EnvironmentAttribute("tick"), [], [], None, None)
+            block.body.insert(0, nodes.ExprStmt(call).set_lineno(block.lineno))
+        tree.set_environment(self)
         return tree
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Look at the clock."""
         if time.monotonic() > self._deadline:
             raise SecurityError(f"it takes longer than {MAX_SECONDS:g} s")
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Arithmetic, but no repetition of texts and no big powers."""
+        """Arithmetic, but no repetition of texts, no big powers, no endless joining."""
+        if operator == "+" and isinstance(left, str | list | tuple):
+            return bounded_value(super().call_binop(context, operator, left, right))
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
-        if not numbers or (operator == "**" and abs(right) > 8):
+        small = numbers and abs(left) <= MAX_NUMBER and abs(right) <= MAX_NUMBER
+        if not small or (operator == "**" and abs(right) > 8):
             raise SecurityError(f"operator {operator!r} is only for small numbers here")
         return super().call_binop(context, operator, left, right)
 
+    @staticmethod
+    def concat(parts: Iterable[str]) -> str:
+        """What Jinja joins captured output with (macros, `{% set %}` blocks)."""
+        return str(bounded_value("".join(parts), MAX_OUTPUT))
+
+    @staticmethod
+    def bounded(value: Any) -> Any:
+        """A list, tuple or dict that a template makes, if it is not too big."""
+        return bounded_value(value)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """No `format`: Jinja would let it through, and it pads to any width."""
+        return None
+
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Jinja's own rule, and of strings only the methods that cannot make them long."""
+        """Jinja's own rule, of strings only the methods that cannot make them long, of numbers none."""
         if isinstance(obj, str):
             return attr in STRING_METHODS
+        if isinstance(obj, int | float):
+            return False
         return super().is_safe_attribute(obj, attr, value)
 
     def _compiled(self, source: str) -> Template:
@@ -99,13 +129,70 @@ class Sandbox(ImmutableSandboxedEnvironment):
         except UndefinedError as error:
             known = ", ".join(sorted(variables))
             raise TemplateError(
-                f"Template {name!r}: {error.message}. Variables there are: {known}."
+                f"Template {name!r}: {str(error).rstrip('.')}. Variables there are: {known}."
             ) from error
-        except (JinjaError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
+        except FAULTS as error:
             number = getattr(error, "lineno", None)
             line = f", line {number}" if number else ""
-            raise TemplateError(f"Template {name!r}{line}: {str(error) or type(error).__name__}.") from error
+            message = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            raise TemplateError(f"Template {name!r}{line}: {message}.") from error
         return "".join(parts)
+
+
+class _Bounds(NodeTransformer):
+    """Sends every value that a template puts together through `bounded_value`."""
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
+        """`a ~ b` becomes the filter `join`, which is bounded."""
+        self.generic_visit(node)
+        return nodes.Filter(nodes.List(node.nodes), "join", [], [], None, None).set_lineno(node.lineno)
+
+    def visit_List(self, node: nodes.Expr) -> nodes.Node:
+        """A list of more than constants: lists of lists of lists grow fast."""
+        self.generic_visit(node)
+        if getattr(node, "ctx", "load") != "load" or not any(node.find_all(nodes.Name)):
+            return node
+        call = nodes.Call(nodes.EnvironmentAttribute("bounded"), [node], [], None, None)
+        return call.set_lineno(node.lineno)
+
+    visit_Tuple = visit_Dict = visit_List
+
+
+def _bounded(filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, with small arguments only and no long texts as its answer."""
+    own = 2 if hasattr(filter_, "jinja_pass_arg") else 1
+
+    @functools.wraps(filter_)
+    def bounded(*arguments: Any, **named: Any) -> Any:
+        for argument in (*arguments[own:], *named.values()):
+            if isinstance(argument, int | float):
+                if abs(argument) > MAX_ARGUMENT:
+                    raise SecurityError(f"a filter's argument is {MAX_ARGUMENT} at most here")
+            else:
+                bounded_value(argument, MAX_ARGUMENT)
+        answer = filter_(*arguments, **named)
+        return bounded_value(answer, MAX_OUTPUT) if isinstance(answer, str) else answer
+
+    return bounded
+
+
+def bounded_value(value: Any, limit: int = MAX_VALUE) -> Any:
+    """The value itself, if what it holds, written out, is not longer than the limit.
+
+    Raises:
+        SecurityError: it is.
+    """
+    size, rest = 0, [value]
+    while rest:
+        part = rest.pop()
+        size += len(part) if isinstance(part, str) else 1
+        if size > limit:
+            raise SecurityError(f"it makes a value of more than {limit} characters")
+        if isinstance(part, Mapping):
+            rest.extend((*part.keys(), *part.values()))
+        elif isinstance(part, list | tuple):
+            rest.extend(part)
+    return value
 
 
 def _short_range(*arguments: int) -> range:

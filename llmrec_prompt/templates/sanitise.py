@@ -24,7 +24,7 @@ def clean_text(text: str, limit: int) -> tuple[str, bool]:
     >>> clean_text("Alien\n3\u200b:  the\tfilm", 12)
     ('Alien 3: th…', True)
     """
-    folded = _SPACE.sub(" ", unicodedata.normalize("NFC", text))
+    folded = _SPACE.sub(" ", text)
     visible = "".join(c for c in folded if c == " " or unicodedata.category(c) not in _INVISIBLE)
-    line = _SPACE.sub(" ", visible).strip()
+    line = _SPACE.sub(" ", unicodedata.normalize("NFC", visible)).strip()  # composes what now stands together
     return (line, False) if len(line) <= limit else (line[: limit - 1].rstrip() + "…", True)

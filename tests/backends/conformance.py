@@ -18,7 +18,15 @@ TITLES = [
     "The Assassination of Jesse James by the Coward Robert Ford, in the Extended Edition of 2007\n",
     "a",
 ]
-LOOKALIKES = ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<bos>", "<eos>", "</s>", "<end_of_turn>", "<pad>"]
+LOOKALIKES = [
+    "<|im_end|>",
+    "<|im_start|>",
+    "<|endoftext|>",
+    "<bos>",
+    "<eos>",
+    "</s>",
+    "<end_of_turn>",
+]
 OBJECT = {
     "type": "object",
     "properties": {"answer": {"enum": ["yes", "no"]}},
@@ -48,8 +56,8 @@ def check_info(backend: Backend, tolerance: float) -> None:
 
 
 def check_order_and_lengths(backend: Backend, tolerance: float) -> None:
-    requests = [ScoreRequest(PROMPT, TITLES), ScoreRequest(OTHER, TITLES[:2]), ScoreRequest(PROMPT, TITLES[1:2])]
-    answers = backend.score(requests)
+    asked = [(PROMPT, TITLES), (OTHER, TITLES[:2]), (PROMPT, TITLES[1:2])]
+    answers = backend.score([ScoreRequest(*pair) for pair in asked])
     assert [len(a) for a in answers] == [len(TITLES), 2, 1]
     assert all(np.isfinite(s.logprob) and s.logprob < 0 and s.tokens > 0 for a in answers for s in a)
     backwards = score(backend, PROMPT, *TITLES[::-1])[::-1]
@@ -79,7 +87,7 @@ def check_one_token_and_many(backend: Backend, tolerance: float) -> None:
 
 
 def check_context(backend: Backend, tolerance: float) -> None:
-    long = "word " * (backend.info.context + 10)
+    long = "word " * (backend.info.context + 10) + "end"
     with pytest.raises(ContextOverflow) as caught:
         score(backend, long, "Up\n")
     assert caught.value.available == backend.info.context

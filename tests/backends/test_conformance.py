@@ -3,11 +3,12 @@ from collections.abc import Callable
 import pytest
 
 from llmrec_prompt.backends.base import Backend
-from tests.backends import conformance
-from tests.backends.conftest import ENGINES, engine_params
+
+from .conformance import CHECKS
+from .engines import ENGINES, engine_params
 
 
-@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__[6:])
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__[6:])
 @pytest.mark.parametrize("name", engine_params())
 def test_conformance(
     name: str, check: Callable[[Backend, float], None], engine: Callable[[str], Backend]

@@ -7,6 +7,12 @@ from typing import Any
 
 from llmrec_prompt.errors import AdapterError, MissingExtra
 
+try:
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+except ImportError as error:
+    raise MissingExtra("The hf backend", "hf") from error
+
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 
@@ -47,19 +53,24 @@ class Adapters:
 
     def _attach(self, folder: Path, name: str) -> None:
         try:
-            from peft import PeftModel
+            from peft import LoraConfig, PeftModel, set_peft_model_state_dict
         except ImportError as error:
             raise MissingExtra("An adapter on the hf backend", "hf") from error
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # peft only warns of weights that found no place
-                warnings.simplefilter("ignore", DeprecationWarning)
-                warnings.simplefilter("ignore", FutureWarning)
+                warnings.simplefilter("ignore")  # peft's deprecated calls; what matters is checked here
+                config = LoraConfig.from_pretrained(str(folder), inference_mode=True)
                 if self._peft is None:
-                    self._peft = PeftModel.from_pretrained(self._model, str(folder), adapter_name=name)
+                    self._peft = PeftModel(self._model, config, adapter_name=name)
                 else:
-                    self._peft.load_adapter(str(folder), adapter_name=name)
-        except (KeyError, OSError, RuntimeError, TypeError, UserWarning, ValueError) as error:
+                    self._peft.add_adapter(name, config)
+                found = set_peft_model_state_dict(self._peft, load_file(folder / WEIGHTS), adapter_name=name)
+            missing = [key for key in found.missing_keys if f".{name}." in key]
+            if missing or found.unexpected_keys:
+                raise ValueError(f"{len(missing)} weights missing, {len(found.unexpected_keys)} left over")
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+            if self._peft is not None and name in self._peft.peft_config:
+                self._peft.delete_adapter(name)
             raise AdapterError(
                 f"peft cannot put the adapter {folder} on this base: {_line(error)}. Train another."
             ) from error
@@ -71,8 +82,6 @@ def check_adapter(model: Any, folder: Path) -> None:
     Raises:
         AdapterError: a file is missing or unreadable, or a weight fits nowhere.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
         raise AdapterError(f"{folder} is no adapter. Give a PEFT folder with {CONFIG} and {WEIGHTS}.")
     try:

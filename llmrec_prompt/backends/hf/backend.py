@@ -114,13 +114,18 @@ class HfBackend:
         """Answer a conversation greedily; see `Backend.generate`."""
         if schema is not None:
             raise Unsupported("The hf backend cannot keep to a JSON schema; llama_cpp can (llama:PATH.gguf).")
-        tokens: list[int] = []
-        for text, is_content in render_chat(self._vocabulary.template, messages):
-            tokens += self._vocabulary.tokenize(text, special=not is_content, bos=not tokens)
+        tokens = self.conversation_tokens(messages)
         self._check_length(len(tokens) + max_tokens)
         answer = self._network.greedy(tokens, self._vocabulary.ends, max_tokens)
         self.usage.evaluated += len(tokens) + len(answer)
         return self._vocabulary.text(answer).strip()
+
+    def conversation_tokens(self, messages: Sequence[Message]) -> list[int]:
+        """The conversation in the model's chat format; message contents never make control tokens."""
+        tokens: list[int] = []
+        for text, is_content in render_chat(self._vocabulary.template, messages):
+            tokens += self._vocabulary.tokenize(text, special=not is_content, bos=not tokens)
+        return tokens
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """The last hidden state at the end of each text; see `Backend.embed`."""

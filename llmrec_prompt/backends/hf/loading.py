@@ -24,7 +24,7 @@ except ImportError as error:
     raise MissingExtra("The hf backend", "hf") from error
 
 log = logging.getLogger(__name__)
-HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
+HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(@[\w./-]+)?")
 FORM = 1
 """Number of the conversion below; raised when its result changes, so that old copies are made again."""
 

@@ -65,7 +65,7 @@ class LlamaCppBackend:
         self.info = ModelInfo(ref, model_hash, "llama_cpp", self._context.size, self._model.dimensions, CAN)
         self.usage = Usage()
         self.adapter: str | None = None
-        self._adapters: dict[str, Any] = {}
+        self._adapters: dict[tuple[str, int], Any] = {}
         self._prefix: tuple[int, ...] = ()
         self._prefix_row: Row | None = None
         # A chunk of continuations: enough to fill the cores, small enough that attention over the
@@ -240,9 +240,14 @@ class LlamaCppBackend:
 
     def use(self, adapter: str | None) -> None:
         """Switch to a GGUF LoRA file or back to the base; the base stays loaded."""
-        if adapter is not None and adapter not in self._adapters:
-            self._adapters[adapter] = self._model.load_adapter(Path(adapter))
-        self._context.set_adapter(None if adapter is None else self._adapters[adapter])
+        if adapter is None:
+            self._context.set_adapter(None)
+        else:
+            path = Path(adapter)  # trained anew at the same place, it is another adapter
+            key = (adapter, path.stat().st_mtime_ns if path.is_file() else 0)
+            if key not in self._adapters:
+                self._adapters[key] = self._model.load_adapter(path)
+            self._context.set_adapter(self._adapters[key])
         self.adapter = adapter
         self._forget()
 

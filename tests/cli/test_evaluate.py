@@ -1,0 +1,151 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from llmrec_prompt import Dataset, Interaction, Item
+
+COMMON = ("--candidates", 10, "--embedder", "backend", "--json")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """300 users with three items of a catalogue of 120, without any pattern."""
+    from random import Random
+
+    from llmrec_prompt.data import write_two_file
+
+    generator = Random(5)
+    items = [Item(item_id=f"i{n}", title=f"Thing number {n}") for n in range(120)]
+    rows = [
+        Interaction(f"u{u}", f"i{n}", None, float(place))
+        for u in range(300)
+        for place, n in enumerate(generator.sample(range(120), 3))
+    ]
+    folder = tmp_path_factory.mktemp("shop")
+    write_two_file(Dataset.from_rows(items, rows, name="shop"), folder)
+    return folder
+
+
+def test_oracle_scores_one_and_constant_scores_chance(llmrec, shop, tmp_path):
+    run = ("eval", "run", "--data", shop, "--users", 300, *COMMON)
+    oracle = llmrec(
+        *run, "--rankers", "likelihood", "--model", f"fake:oracle:{shop}", "--out", tmp_path / "o"
+    ).json
+    assert oracle["rankers"]["likelihood"]["hr@1"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    constant = llmrec(
+        *run, "--rankers", "likelihood,random", "--model", "fake:constant", "--out", tmp_path / "c"
+    ).json
+    assert constant["users"] == 300
+    assert constant["events"]["likelihood"]["all_tied"] == 300
+    for ranker in ("likelihood", "random"):
+        for metric in ("hr@1", "hr@5", "ndcg@10", "mrr"):
+            scores = constant["rankers"][ranker][metric]
+            assert scores["low"] - 0.02 <= constant["chance"][metric] <= scores["high"] + 0.02, (
+                ranker,
+                metric,
+            )
+
+
+def test_report_shape_and_best_first(llmrec, shop, tmp_path):
+    done = llmrec(
+        "eval", "run", "--data", shop, "--users", 20, "--negatives", "popular", "--model", "fake:overlap",
+        "--out", tmp_path / "r", *COMMON,
+    )  # fmt: skip
+    answer = done.json
+    assert {"data", "protocol", "users", "seed", "rankers", "events", "run"} <= set(answer)
+    assert set(answer["rankers"]) == {
+        "random", "popularity", "bm25", "embedding", "co-occurrence", "likelihood", "fused"
+    }  # fmt: skip
+    means = [scores["ndcg@10"]["mean"] for scores in answer["rankers"].values()]
+    assert means == sorted(means, reverse=True)
+    table = llmrec("eval", "report", tmp_path / "r")
+    assert table.code == 0
+    assert "(chance)" in table.out
+    assert next(iter(answer["rankers"])) in table.out.splitlines()[2]
+
+
+def test_given_candidates_file(llmrec, shop, tmp_path):
+    file = tmp_path / "candidates.tsv"
+    file.write_text("u1\ti0 i1 i2 i3 i4\nu2\ti5 i6 i7 i8 i9\n")
+    answer = llmrec(
+        "eval", "run", "--data", shop, "--negatives", file, "--rankers", "random", "--model", "fake:constant",
+        "--out", tmp_path / "r", *COMMON,
+    ).json  # fmt: skip
+    assert answer["users"] == 2
+    rows = [json.loads(line) for line in (tmp_path / "r" / "rows.jsonl").read_text().splitlines()]
+    assert {len(row["ids"]) for row in rows} <= {5, 6}
+    bad = tmp_path / "bad.tsv"
+    bad.write_text("u1\ti0 nonsense\n")
+    done = llmrec("eval", "run", "--data", shop, "--negatives", bad, "--rankers", "random", *COMMON)
+    assert done.code == 1
+    assert "nonsense" in done.err
+
+
+def test_run_is_resumed_and_never_mixed(llmrec, shop, tmp_path):
+    out = tmp_path / "r"
+    run = [
+        "eval",
+        "run",
+        "--data",
+        shop,
+        "--users",
+        30,
+        "--rankers",
+        "random,likelihood",
+        "--model",
+        "fake:random",
+    ]
+    whole = llmrec(*run, "--out", out, *COMMON).json
+    lines = (out / "rows.jsonl").read_bytes().splitlines(keepends=True)
+    (out / "rows.jsonl").write_bytes(b"".join(lines[:17]) + lines[17][:9])
+    again = llmrec(*run, "--out", out, *COMMON)
+    assert again.code == 1
+    assert "--resume" in again.err
+    resumed = llmrec(*run, "--out", out, "--resume", *COMMON).json
+    assert {k: resumed[k] for k in ("rankers", "events", "users")} == {
+        k: whole[k] for k in ("rankers", "events", "users")
+    }
+    other = llmrec(*run, "--seed", 1, "--out", out, "--resume", *COMMON)
+    assert other.code == 1
+    assert "Choose another --out" in other.err
+
+
+def test_killed_run_ends_with_the_same_numbers(llmrec, shop, tmp_path):
+    arguments = [
+        "eval", "run", "--data", shop, "--users", 300, "--rankers", "random,bm25,embedding,co-occurrence",
+        "--model", "fake:random", *COMMON,
+    ]  # fmt: skip
+    whole = llmrec(*arguments, "--out", tmp_path / "whole").json
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "llmrec_prompt", *map(str, arguments), "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    rows = out / "rows.jsonl"
+    deadline = time.monotonic() + 60
+    while not (rows.exists() and rows.stat().st_size > 20_000) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 0 < len(rows.read_bytes().splitlines()) < 1200
+    resumed = llmrec(*arguments, "--out", out, "--resume").json
+    assert resumed["rankers"] == whole["rankers"]
+
+
+def test_bad_plans(llmrec, shop, tmp_path):
+    for arguments, words in (
+        (["--users", 0], "at least 1"),
+        (["--candidates", 1], "at least"),
+        (["--negatives", "hard"], "neither"),
+        (["--rankers", "randon"], "Did you mean 'random'?"),
+        (["--rankers", ","], "at least one"),
+    ):
+        done = llmrec(
+            "eval", "run", "--data", shop, "--model", "fake:random", "--out", tmp_path / "x", *arguments
+        )
+        assert done.code == 1, arguments
+        assert words in done.err
+    assert llmrec("eval", "report", tmp_path).code == 1

@@ -1,0 +1,90 @@
+import json
+
+import pytest
+
+from llmrec_prompt import Dataset
+
+
+def test_prompts_list_show_check(llmrec):
+    listed = llmrec("prompts", "list", "--json").json
+    assert {"movies", "hotels", "news"} <= {row["domain"] for row in listed}
+    assert len({row["fingerprint"] for row in listed}) == len(listed)
+    shown = llmrec(
+        "prompts",
+        "show",
+        "--data",
+        "sample:movies",
+        "--history",
+        "Alien",
+        "--model",
+        "fake:overlap",
+        "--json",
+    )
+    assert shown.json["prompt"] == "Movies that a viewer watched, in order:\nAlien (1979)\n"
+    assert shown.json["tokens"] == 9
+    assert llmrec("prompts", "check").code == 0
+
+
+def test_prompts_check_fails_loudly(llmrec, tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    folder.joinpath("domain.yaml").write_text(
+        'name: odd\nnoun: a\nnouns: b\nverb: c\nitem: "{{ item.colour }}"\n'
+    )
+    done = llmrec("prompts", "check", "odd", "--prompts", tmp_path)
+    assert done.code == 1
+    assert "colour" in done.out
+    assert "Traceback" not in done.err
+
+
+def test_domain_new_is_usable_at_once(llmrec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = llmrec("domain", "new", "hostels", "--person", "traveller", "--verb", "slept at")
+    assert made.code == 0
+    items = [{"item_id": f"h{n}", "title": f"Hostel {name}"} for n, name in enumerate(["Sun", "Moon", "Sea"])]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "items.jsonl").write_text("".join(json.dumps(i) + "\n" for i in items))
+    done = llmrec(
+        "recommend", "--data", "mine", "--domain", "hostels", "--history", "Hostel Sun", "-k", 2,
+        "--model", "fake:overlap", "--embedder", "backend", "-v", "--json",
+    )  # fmt: skip
+    assert "Hostels that a traveller slept at, in order:\nHostel Sun\n" in done.err
+    assert [r["rank"] for r in done.json["recommendations"]] == [1, 2]
+    again = llmrec("domain", "new", "hostels")
+    assert again.code == 1
+    assert "--force" in again.err
+
+
+def test_data_inspect_counts_what_is_dropped(llmrec, tmp_path):
+    (tmp_path / "items.jsonl").write_text('{"item_id": "a", "title": "A"}\n{"item_id": "b", "title": "B"}\n')
+    rows = "user_id,item_id,rating\n1,a,5\n1,a,4\n1,zzz,5\n2,b,1\n2,a,3\n,a,3\n"
+    (tmp_path / "interactions.csv").write_text(rows)
+    found = llmrec("data", "inspect", tmp_path, "--json").json
+    assert found["items"] == 2
+    steps = found["cleaning"]["steps"]
+    for step in steps:
+        assert step["rows_before"] - step["rows_after"] == sum(step["why"].values())
+    assert sum(sum(s["why"].values()) for s in steps) == 5
+    assert llmrec("data", "inspect", tmp_path).code == 0
+
+
+def test_data_convert_round_trip(llmrec, tmp_path):
+    done = llmrec("data", "convert", "two-file", "sample:movies", tmp_path / "copy")
+    assert done.code == 0
+    before, after = Dataset.load("sample:movies"), Dataset.load(tmp_path / "copy")
+    assert before.fingerprint == after.fingerprint
+
+
+def test_models_and_doctor(llmrec):
+    models = {row["model"] for row in llmrec("models", "list", "--json").json}
+    assert models == {"smollm2", "gemma3-270m"}
+    assert llmrec("models", "show", "fake:overlap", "--json").json["engine"] == "fake"
+    unknown = llmrec("models", "show", "fake:overlay")
+    assert unknown.code == 1
+    assert "Did you mean 'fake:overlap'?" in unknown.err
+
+
+@pytest.mark.llama
+def test_doctor_tries_the_default_model(llmrec):
+    found = llmrec("doctor", "--json").json
+    assert found["models"]["smollm2"].get("tokens_per_second", 0) > 0

@@ -1,0 +1,39 @@
+"""Scorers by name."""
+
+import pytest
+
+from llmrec_prompt.backends.fake import FakeBackend
+from llmrec_prompt.errors import UnknownName
+from llmrec_prompt.scorers import NEED_LOGS, SCORERS, Ingredients, build_scorer
+
+from .small import PROMPTER, dataset, item
+
+DATA = dataset("red, blue, green", "u1 red blue\n")
+
+
+def given(**more):
+    return Ingredients(DATA, PROMPTER, lambda: FakeBackend.from_name("overlap"), embedder="backend", **more)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_each_name_builds_a_scorer_of_that_name(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path))
+    scorer = build_scorer(name, given())
+    assert scorer.name == name
+    assert scorer.score([item("red")]).shape == (3,)
+    assert isinstance(scorer.settings, dict)
+
+
+def test_the_seed_reaches_the_random_scorer():
+    assert build_scorer("random", given(seed=5)).settings == {"seed": 5}
+
+
+def test_a_misspelt_name_says_which_is_meant():
+    with pytest.raises(
+        UnknownName, match=r"Unknown scorer 'bm-25'\. Did you mean 'bm25'\? Available: bm25, "
+    ):
+        build_scorer("bm-25", given())
+
+
+def test_what_needs_logs_is_a_scorer():
+    assert set(NEED_LOGS) < set(SCORERS)

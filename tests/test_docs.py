@@ -1,0 +1,45 @@
+"""What the documentation shows is run: Python blocks, and `llmrec` lines that need no model download."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    return [body for kind, body in FENCE.findall(text) if kind == language]
+
+
+@pytest.mark.parametrize("code", blocks("README.md", "python"), ids=lambda c: c.splitlines()[0])
+def test_readme_python_runs(code, capsys):
+    exec(compile(code, "README.md", "exec"), {})
+    assert "fused" in capsys.readouterr().out
+
+
+COMMANDS = [
+    line.split("#")[0].strip()
+    for page in ("README.md", "docs/templates.md")
+    for block in blocks(page, "console")
+    for line in block.splitlines()
+    if line.startswith("llmrec ") and "my_shop" not in line
+]
+
+
+@pytest.mark.llama
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_run(command, llmrec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = llmrec(*shlex.split(command)[1:])
+    assert done.code == 0, done.err
+    assert done.out
+
+
+def test_links_lead_somewhere():
+    for page in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
