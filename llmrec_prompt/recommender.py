@@ -10,9 +10,20 @@ from typing import Any
 from llmrec_prompt.backends import DEFAULT_MODEL, Backend, load_backend, parse_ref
 from llmrec_prompt.data import Dataset, TitleIndex, TitleMatch
 from llmrec_prompt.errors import ConfigError, DataError, UnknownName
-from llmrec_prompt.rank import MODES, WEIGHTS, Ranker, Rankers, Reason, Request, in_words, leave_one_out, rank
+from llmrec_prompt.rank import (
+    MODES,
+    SOURCES,
+    WEIGHTS,
+    Ranker,
+    Rankers,
+    Reason,
+    Request,
+    in_words,
+    leave_one_out,
+    rank,
+)
 from llmrec_prompt.retrieve import Retriever
-from llmrec_prompt.scorers import NEED_LOGS, Ingredients
+from llmrec_prompt.scorers import EMBEDDERS, NEED_LOGS, Ingredients
 from llmrec_prompt.templates import HistoryPrompt, Prompter, load_domain
 from llmrec_prompt.types import Item, Ranking
 
@@ -44,12 +55,23 @@ class Settings:
     seed: int = 0
     """Fixes calibration histories and the order of ties."""
 
+    def __post_init__(self) -> None:
+        for kind, value, known in (
+            ("calibration", self.calibration, SOURCES),
+            ("embedder", self.embedder, EMBEDDERS),
+        ):
+            if value not in known:
+                raise UnknownName(kind, value, known)
+        if self.candidates < 1:
+            raise ConfigError(f"candidates is {self.candidates}; retrieval must hand on at least 1.")
+
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Settings":
         """Settings from keyword arguments.
 
         Raises:
-            UnknownName: a keyword that is no setting.
+            UnknownName: a keyword that is no setting, or a value that is no choice.
+            ConfigError: a number that cannot be meant.
         """
         known = [f.name for f in fields(cls)]
         for name in given:

@@ -5,11 +5,12 @@ from llmrec_prompt.rank.building import MODES, WEIGHTS, Rankers
 from llmrec_prompt.rank.explain import Reason, in_words, leave_one_out
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
-from llmrec_prompt.rank.priors import calibration_histories
+from llmrec_prompt.rank.priors import SOURCES, calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
 
 __all__ = [
     "MODES",
+    "SOURCES",
     "WEIGHTS",
     "FusedRanker",
     "LikelihoodRanker",

@@ -46,8 +46,9 @@ class LikelihoodRanker:
     ) -> None:
         require(backend, "score", wanted_by="Mode 'likelihood'")
         self._backend, self._prompter, self._weight = backend, prompter, prior_weight
-        prompts = [self._peer_prompt(peer) for peer in peers] or [prompter.history(()).text]
-        self._priors = Priors(backend, prompts, store or NumberStore(cache_dir() / "priors.sqlite"))
+        prompts = [self._peer_prompt(peer) for peer in peers]
+        store = store or NumberStore(cache_dir() / "priors.sqlite")
+        self._priors = Priors(backend, prompts, prompter.history(()).text, store)
         self._last: tuple[tuple[str | None, str], dict[str, float]] = ((None, ""), {})
 
     def _peer_prompt(self, peer: History) -> str:

@@ -12,13 +12,13 @@ import random
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from llmrec_prompt.backends import Backend, ScoreRequest
 from llmrec_prompt.cache import NumberStore, content_key
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import UnknownName
 from llmrec_prompt.progress import track
+from llmrec_prompt.rank.base import Array
 from llmrec_prompt.types import History
 
 CHUNK = 64
@@ -46,10 +46,14 @@ def calibration_histories(
     if source == "empty":
         return [()]
     found = _users_histories(dataset, count, length, seed) if source == "users" else []
-    generator = random.Random(seed)
-    while len(found) < count:
-        found.append(tuple(generator.sample(dataset.items, min(length, len(dataset.items)))))
-    return found
+    return found + _drawn_lists(dataset, count - len(found), length, seed)
+
+
+def _drawn_lists(dataset: Dataset, count: int, length: int, seed: int) -> list[History]:
+    """Lists without an item in common, so that every item is in one of them at most."""
+    length = min(length, len(dataset.items) // max(count, 1))
+    drawn = random.Random(seed).sample(dataset.items, length * count)
+    return [tuple(drawn[begin : begin + length]) for begin in range(0, length * count, max(length, 1))]
 
 
 def _users_histories(dataset: Dataset, count: int, length: int, seed: int) -> list[History]:
@@ -64,14 +68,30 @@ class Priors:
     Keys hold weights, adapter, engine, prompt and continuation: nothing else can change a value.
     """
 
-    def __init__(self, backend: Backend, prompts: Sequence[str], store: NumberStore) -> None:
-        self._backend, self.prompts, self._store = backend, tuple(dict.fromkeys(prompts)), store
+    def __init__(self, backend: Backend, prompts: Sequence[str], empty: str, store: NumberStore) -> None:
+        self._backend, self._store, self._empty = backend, store, empty
+        self.prompts = tuple(dict.fromkeys(prompts)) or (empty,)
 
-    def means(self, continuations: Sequence[str], *, without: str = "") -> npt.NDArray[np.float64]:
-        """Mean over all calibration prompts but `without` (the user's own); shape (continuations,)."""
-        prompts = [p for p in self.prompts if p != without] or list(self.prompts)
-        table = np.array([self._scores(prompt, continuations) for prompt in prompts])
-        return np.asarray(table.mean(axis=0))
+    def means(self, continuations: Sequence[str], *, without: str = "") -> Array:
+        """Mean over the calibration prompts, shape (continuations,).
+
+        Left out are `without` (the user's own prompt) and, for each continuation, prompts that show it
+        already: a model repeats what it has just read. Where none is left, the empty history serves.
+        """
+        total, count = np.zeros(len(continuations)), np.zeros(len(continuations))
+        for prompt in self.prompts:
+            if prompt != without:
+                self._add(prompt, continuations, total, count)
+        if not count.all():
+            alone = [i for i, n in enumerate(count) if not n]
+            total[alone] = self._scores(self._empty, [continuations[i] for i in alone])
+            count[alone] = 1
+        return np.asarray(total / count)
+
+    def _add(self, prompt: str, continuations: Sequence[str], total: Array, count: Array) -> None:
+        fresh = [i for i, line in enumerate(continuations) if not shows(prompt, line)]
+        total[fresh] += self._scores(prompt, [continuations[i] for i in fresh])
+        count[fresh] += 1
 
     def _scores(self, prompt: str, continuations: Sequence[str]) -> list[float]:
         known = self._known(prompt, continuations)
@@ -100,11 +120,20 @@ class Priors:
 
     def _missing(self, prompt: str, continuations: Sequence[str]) -> list[str]:
         known = self._known(prompt, continuations)
-        return [c for c in dict.fromkeys(continuations) if c not in known]
+        return [c for c in dict.fromkeys(continuations) if c not in known and not shows(prompt, c)]
 
     def _key(self, prompt: str, continuation: str) -> str:
         info = self._backend.info
         return content_key(info.engine, info.hash, self._backend.adapter or "", prompt, continuation)
+
+
+def shows(prompt: str, line: str) -> bool:
+    r"""Whether the prompt has this line already.
+
+    >>> shows("Films:\nAlien\n", "Alien\n"), shows("Films:\nAliens\n", "Alien\n")
+    (True, False)
+    """
+    return f"\n{line}" in prompt
 
 
 def _parts(items: list[str]) -> Iterator[list[str]]:

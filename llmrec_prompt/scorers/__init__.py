@@ -10,9 +10,10 @@ from llmrec_prompt.scorers.base import Scorer, Scores
 from llmrec_prompt.templates import Prompter
 
 SCORERS = ("bm25", "co-occurrence", "embedding", "popularity", "random")
+EMBEDDERS = ("auto", "backend", "minilm")
 NEED_LOGS = ("co-occurrence", "popularity")
 
-__all__ = ["NEED_LOGS", "SCORERS", "Ingredients", "Scorer", "Scores", "build_scorer"]
+__all__ = ["EMBEDDERS", "NEED_LOGS", "SCORERS", "Ingredients", "Scorer", "Scores", "build_scorer"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,109 @@
+import pytest
+
+from llmrec_prompt.backends.fake import FakeBackend
+from llmrec_prompt.errors import ConfigError, UnknownName
+from llmrec_prompt.rank import MODES, WEIGHTS, Rankers, rank
+from llmrec_prompt.scorers import NEED_LOGS, Ingredients
+
+from .toys import dataset, items, prompter
+
+DATA = dataset("abcdef", "u1 a b c\nu2 b c d\nu3 c d e\n")
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path))
+
+
+def rankers(data=DATA, *, model=True, **options):
+    backend = (lambda: FakeBackend.from_name("overlap")) if model else None
+    return Rankers(Ingredients(data, prompter(), backend, embedder="backend", seed=2), **options)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_mode_builds_and_ranks(mode):
+    made = rankers().ranker(mode)
+    assert made.name == mode
+    ranking = rank(made, items("ab"), items("cdef"))
+    assert sorted(ranking.ids) == ["c", "d", "e", "f"]
+    assert ranking.provenance.mode == mode
+    made.prepare(items("cdef"))
+
+
+def test_a_misspelt_mode_says_which_is_meant():
+    with pytest.raises(UnknownName, match=r"Unknown mode 'likelyhood'\. Did you mean 'likelihood'\?"):
+        rankers().ranker("likelyhood")
+
+
+@pytest.mark.parametrize("mode", ["likelihood", "fused"])
+def test_a_mode_that_needs_a_model_says_so(mode):
+    with pytest.raises(ConfigError, match="needs a language model"):
+        rankers(model=False).ranker(mode)
+
+
+def test_modes_without_a_model_do_without():
+    for mode in ("bm25", "co-occurrence", "popularity", "random"):
+        rankers(model=False).ranker(mode)
+    made = rankers(model=False, weights={"bm25": 1.0, "popularity": 2.0, "likelihood": 0.0}).ranker("fused")
+    assert made.score(items("a"), items("bc")).settings.keys() == {"bm25", "popularity"}
+
+
+def test_a_model_is_asked_for_once_and_only_where_it_is_needed():
+    loads = []
+
+    def load():
+        loads.append(1)
+        return FakeBackend.from_name("constant")
+
+    made = Rankers(Ingredients(DATA, prompter(), load, embedder="backend"))
+    made.ranker("popularity")
+    assert loads == []
+    made.ranker("likelihood")
+    assert made.ranker("likelihood") is made.ranker("likelihood")
+    assert loads == [1]
+
+
+def test_scorers_are_built_once_and_shared():
+    made = rankers()
+    assert made.scorer("bm25") is made.scorer("bm25") is made.ranker("bm25").scorer
+    with pytest.raises(UnknownName, match="Unknown scorer 'likelihood'"):
+        made.scorer("likelihood")
+
+
+def test_a_fusion_is_made_of_its_weights():
+    scored = rankers().ranker("fused").score(items("ab"), items("cdef"))
+    assert list(scored.parts) == list(WEIGHTS)
+    own = rankers(weights={"random": 3.0, "bm25": 1.0}).ranker("fused").score(items("ab"), items("cdef"))
+    assert {name: part["weight"] for name, part in own.settings.items()} == {"random": 3.0, "bm25": 1.0}
+    assert own.settings["random"]["seed"] == 2
+
+
+def test_without_logs_a_fusion_leaves_out_what_needs_them():
+    scored = rankers(dataset("abcdef")).ranker("fused").score(items("ab"), items("cdef"))
+    assert set(scored.parts) == set(WEIGHTS) - set(NEED_LOGS)
+    with pytest.raises(ConfigError, match="at least one part"):
+        rankers(dataset("abcdef"), weights={"popularity": 1.0}).ranker("fused")
+
+
+@pytest.mark.parametrize(
+    ("part", "hint"),
+    [("likelyhood", "Did you mean 'likelihood'"), ("fused", "Available: bm25"), ("x", "bm25")],
+)
+def test_an_unknown_part_says_which_is_meant(part, hint):
+    with pytest.raises(UnknownName, match=f"part of a fusion '{part}'.*{hint}") as caught:
+        rankers(weights={"bm25": 1.0, part: 1.0}).ranker("fused")
+    assert "fused," not in str(caught.value)
+
+
+def test_the_prior_weight_reaches_the_likelihood():
+    scored = rankers(prior_weight=0.25).ranker("likelihood").score(items("ab"), items("cd"))
+    assert scored.settings["prior_weight"] == 0.25
+    assert scored.settings["prior_prompts"] == 4
+
+
+def test_the_calibration_reaches_the_likelihood():
+    candidates = items("cd")
+    empty = rankers(calibration="empty").ranker("likelihood").score(items("ab"), candidates)
+    assert empty.settings["prior_prompts"] == 1
+    with pytest.raises(UnknownName, match="calibration 'nobody'"):
+        rankers(calibration="nobody").ranker("likelihood")

@@ -1,0 +1,111 @@
+import json
+
+import pytest
+
+from llmrec_prompt import Dataset, Interaction, Item, Recommender
+from llmrec_prompt.backends.fake import FakeBackend
+from llmrec_prompt.errors import DataError, UnknownName
+
+
+def shop(logs=True):
+    items = [Item(item_id=f"i{n}", title=f"{colour} {thing}") for n, (colour, thing) in enumerate(
+        (c, t) for c in ("red", "green", "blue") for t in ("cup", "plate", "lamp", "chair")
+    )]  # fmt: skip
+    rows = [Interaction(f"u{u}", f"i{(u + step) % 12}", None, step) for u in range(6) for step in range(4)]
+    return Dataset.from_rows(items, rows if logs else (), name="shop", domain="shopping")
+
+
+@pytest.fixture
+def rec():
+    return Recommender(shop(), model=FakeBackend.from_name("overlap"), embedder="backend", candidates=5)
+
+
+def test_everything_of_a_ranking_is_there(rec):
+    ranking = rec.recommend(["red cup", "i4"], k=3, explain=True)
+    assert [line.rank for line in ranking.recommendations] == [1, 2, 3]
+    origin = ranking.provenance
+    assert origin.candidates == 5
+    assert origin.mode == "fused"
+    assert origin.domain == "shopping"
+    assert origin.model == "fake:overlap"
+    assert len(origin.template_fingerprint) == 16
+    assert set(origin.weights) == {"likelihood", "embedding", "popularity", "co-occurrence"}
+    assert json.loads(ranking.model_dump_json())["recommendations"][0]["rank"] == 1
+
+
+def test_consumed_items_are_left_out_unless_asked_for(rec):
+    user = "u0"
+    consumed = rec.dataset.consumed(user)
+    assert not consumed & set(rec.recommend(user=user, k=12).ids)
+    wide = Recommender(shop(), model="fake:overlap", embedder="backend", exclude_consumed=False)
+    assert consumed <= set(wide.recommend(user=user, k=12).ids)
+    assert not consumed & set(wide.recommend(user=user, k=12, exclude_consumed=True).ids)
+
+
+def test_rank_keeps_every_candidate_and_ignores_their_order(rec):
+    one = rec.rank(["red cup"], candidates=["blue lamp", "green cup", "red chair"])
+    two = rec.rank(["red cup"], candidates=["red chair", "blue lamp", "green cup"])
+    assert one.ids == two.ids
+    assert len(one.ids) == 3
+
+
+def test_titles_ids_and_items_mean_the_same(rec):
+    by_title = rec.rank(["red cup"], candidates=["i1", "i2"])
+    by_id = rec.rank(["i0"], candidates=["i1", "i2"])
+    by_item = rec.rank([rec.dataset.item("i0")], candidates=[rec.dataset.item("i1"), "red lamp"])
+    assert by_title.recommendations == by_id.recommendations == by_item.recommendations
+
+
+def test_cold_domain_has_no_popularity(rec):
+    cold = Recommender(shop(logs=False), model="fake:overlap", embedder="backend")
+    assert set(cold.recommend(["red cup"]).provenance.weights) == {"likelihood", "embedding"}
+
+
+def test_a_title_from_nowhere_is_used_as_typed_and_counted(rec):
+    ranking = rec.recommend(["something never sold here", "red cup"], k=2)
+    assert ranking.provenance.events["typed_as_is"] == 1
+    assert "something never sold here" in rec.prompt(["something never sold here"]).text
+
+
+def test_model_is_loaded_only_when_a_mode_needs_it():
+    rec = Recommender(shop(), model="llama:/no/such/file.gguf", mode="popularity", embedder="backend")
+    assert len(rec.rank(["red cup"], candidates=["i1", "i2"]).ids) == 2
+
+
+def test_use_swaps_the_adapter_on_the_same_model(rec):
+    backend = rec.backend
+    rec.use("somewhere/adapter")
+    assert rec.rank(["red cup"], candidates=["i1", "i2"]).provenance.adapter == "somewhere/adapter"
+    rec.use(None)
+    assert rec.backend is backend
+    assert rec.rank(["red cup"], candidates=["i1", "i2"]).provenance.adapter == ""
+
+
+def test_explain_names_the_history_item_behind_a_candidate():
+    rec = Recommender(shop(), model="fake:overlap", embedder="backend", mode="embedding")
+    reasons = rec.explain(["red cup", "blue lamp"], "blue chair")
+    assert reasons[0].item.title == "blue lamp"
+    assert reasons[0].gain > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda r: r.recommend(), DataError, "either a history or a user"),
+        (lambda r: r.recommend(["red cup"], user="u0"), DataError, "either a history or a user"),
+        (lambda r: r.recommend([]), DataError, "history is empty"),
+        (lambda r: r.recommend([""]), DataError, "empty text"),
+        (lambda r: r.recommend(user="nobody"), UnknownName, "Unknown user 'nobody'"),
+        (lambda r: r.rank(["red cup"], candidates=[]), DataError, "no candidates"),
+        (lambda r: r.rank(["red cup"], candidates=["i1", "red plate"]), DataError, "more than once"),
+        (lambda r: Recommender(r.dataset, mode="best"), UnknownName, "Unknown mode"),
+        (lambda r: Recommender(r.dataset, candidate=3), UnknownName, "Did you mean 'candidates'?"),
+        (lambda r: Recommender(r.dataset, domain="shoping"), UnknownName, "Did you mean 'shopping'?"),
+        (lambda r: Recommender(r.dataset, model="smolm2"), UnknownName, "Did you mean 'smollm2'?"),
+        (lambda r: Recommender(r.dataset, calibration="peers"), UnknownName, "calibration"),
+        (lambda r: Recommender(r.dataset, embedder="glove"), UnknownName, "Unknown embedder"),
+    ],
+)
+def test_errors(rec, call, error, words):
+    with pytest.raises(error, match=words.replace("?", r"\?")):
+        call(rec)
