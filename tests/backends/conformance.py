@@ -171,7 +171,7 @@ def check_choose_is_score(backend: Backend, tolerance: float) -> None:
 
 
 def check_embed(backend: Backend, tolerance: float) -> None:
-    texts = [PROMPT, "Up\n", *TITLES[2:5], "Up\n", OTHER * 12]
+    texts = [PROMPT, "Up\n", *TITLES[2:5], "Up\n", OTHER * 4]
     vectors = backend.embed(texts)
     assert vectors.shape == (len(texts), backend.info.dimensions)
     assert vectors.dtype == np.float32

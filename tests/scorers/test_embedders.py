@@ -117,3 +117,10 @@ def test_minilm_is_not_loaded_before_it_is_needed():
     embedder = build_embedder("auto", never)
     assert isinstance(embedder, MiniLmEmbedder)
     assert embedder._model is None
+
+
+def test_embedders_do_not_share_vectors_even_in_one_store():
+    store = NumberStore(None, dtype="<f4")
+    VectorIndex(TinyEmbedder(name="one"), store=store).vectors(["3"])
+    other = TinyEmbedder({"3": (0.0, 1.0)}, name="two")
+    assert VectorIndex(other, store=store).vectors(["3"]).tolist() == [[0.0, 1.0]]

@@ -60,6 +60,8 @@ def load_hf(ref: ModelRef, *, context: int, threads: int | None) -> HfBackend:
         raise ConfigError(
             f"{ref.target!r} is no folder, GGUF file or hub id. Write for example hf:org/model@revision."
         )
+    if model.dtype != torch.float32:  # other scores than the same weights give on a CPU
+        digest += "-" + str(model.dtype).removeprefix("torch.")
     return HfBackend(tokenizer, model, ref=ref.text, model_hash=digest, context=context)
 
 
