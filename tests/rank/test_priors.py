@@ -9,6 +9,8 @@ from .toys import Counted, dataset
 
 LOGS = "\n".join(f"u{n} " + " ".join("abcdefgh"[n % 4 : n % 4 + 2 + n % 3]) for n in range(12))
 DATA = dataset("abcdefgh", LOGS)
+LETTERS = "abcdefghijklmnopqrst"
+BIG = dataset(LETTERS)
 
 
 def peers(data, source="catalogue", *, count=4, length=3, seed=0):
@@ -16,13 +18,19 @@ def peers(data, source="catalogue", *, count=4, length=3, seed=0):
     return ["".join(item.item_id for item in peer) for peer in found]
 
 
-def test_drawn_lists_are_different_items_of_the_catalogue():
-    found = peers(DATA, count=5)
-    assert [len(set(peer)) for peer in found] == [3] * 5
-    assert set("".join(found)) <= set("abcdefgh")
-    assert len(set(found)) > 1
-    assert peers(dataset("abcdefgh"), count=5) == found  # logs play no part
-    assert [sorted(peer) for peer in peers(dataset("ab"), length=9, count=2)] == [["a", "b"]] * 2
+def test_drawn_lists_have_no_item_in_common():
+    found = peers(BIG, count=5)
+    assert [len(peer) for peer in found] == [3] * 5
+    assert len(set("".join(found))) == 15
+    assert set("".join(found)) <= set(LETTERS)
+    assert peers(dataset(LETTERS, "u1 a b c d\n"), count=5) == found  # logs play no part
+
+
+def test_a_small_catalogue_makes_shorter_lists_or_none():
+    found = peers(dataset("abcdefgh"), count=3, length=9)
+    assert [len(peer) for peer in found] == [2, 2, 2]
+    assert len(set("".join(found))) == 6
+    assert peers(dataset("ab"), count=3) == []
 
 
 @pytest.mark.parametrize("source", ["catalogue", "users"])
@@ -43,10 +51,10 @@ def test_users_are_those_with_enough_and_their_latest_items():
 
 
 def test_too_few_users_are_filled_up_from_the_catalogue():
-    found = peers(dataset("abcdefgh", "u1 h a b c\nu2 d\n"), "users")
+    found = peers(dataset(LETTERS, "u1 h a b c\nu2 d\n"), "users")
     assert found[0] == "abc"
-    assert found[1:] == peers(dataset("abcdefgh"), count=3)
-    assert peers(dataset("abcdefgh"), "users") == peers(dataset("abcdefgh"))
+    assert found[1:] == peers(BIG, count=3)
+    assert peers(BIG, "users") == peers(BIG)
 
 
 def test_the_empty_history_is_one():
@@ -62,33 +70,56 @@ def by_length(prompt, text):
     return -len(prompt) * len(text)
 
 
+EMPTY = "7777777"
+
+
+def priors(prompts, *, model=None, store=None) -> Priors:
+    return Priors((model or Counted(by_length)).backend, prompts, EMPTY, store or NumberStore(None))
+
+
 def test_a_prior_is_the_mean_over_the_prompts_but_ones_own():
-    priors = Priors(Counted(by_length).backend, ["1", "333", "55555"], NumberStore(None))
-    assert priors.means(["x", "yy"]).tolist() == [-3.0, -6.0]
-    assert priors.means(["x", "yy"], without="55555").tolist() == [-2.0, -4.0]
-    assert priors.means(["x"], without="elsewhere").tolist() == [-3.0]
+    made = priors(["1", "333", "55555"])
+    assert made.means(["x", "yy"]).tolist() == [-3.0, -6.0]
+    assert made.means(["x", "yy"], without="55555").tolist() == [-2.0, -4.0]
+    assert made.means(["x"], without="elsewhere").tolist() == [-3.0]
 
 
 def test_the_same_prompt_twice_counts_once():
-    priors = Priors(Counted(by_length).backend, ["1", "1", "333"], NumberStore(None))
-    assert priors.prompts == ("1", "333")
-    assert priors.means(["x"]).tolist() == [-2.0]
+    made = priors(["1", "1", "333"])
+    assert made.prompts == ("1", "333")
+    assert made.means(["x"]).tolist() == [-2.0]
 
 
-def test_one_prompt_that_is_ones_own_still_stands():
-    priors = Priors(Counted(by_length).backend, ["1"], NumberStore(None))
-    assert priors.means(["x"], without="1").tolist() == [-1.0]
+def test_where_no_prompt_is_left_the_empty_history_serves():
+    assert priors(["1"]).means(["x", "yy"], without="1").tolist() == [-7.0, -14.0]
+    assert priors([]).prompts == (EMPTY,)
+    assert priors([]).means(["x"]).tolist() == [-7.0]
+
+
+def test_a_prompt_that_shows_the_line_is_left_out_for_that_line():
+    first, second = "1\nab\n", "22\ncd\n"
+    one, two = len(first), len(second)
+    made = priors([first, second])
+    assert made.means(["ab\n", "cd\n", "ef\n"]).tolist() == [-3 * two, -3 * one, -3 * (one + two) / 2]
+    assert made.means(["b\n", "ab\n"]).tolist() == [-2 * (one + two) / 2, -3 * two]
+    assert made.means(["ab\n"], without=second).tolist() == [-3 * len(EMPTY)]
+
+
+def test_shown_lines_are_not_prepared():
+    model = Counted(by_length)
+    priors(["1\nab\n"], model=model).prepare(["ab\n", "cd\n"])
+    assert [text for _, text in model.take()] == ["cd\n"]
 
 
 def test_each_prior_is_asked_for_once_and_kept(tmp_path):
     model = Counted(by_length)
-    priors = Priors(model.backend, ["p", "q"], NumberStore(tmp_path / "p.sqlite"))
-    priors.means(["x", "y", "x"])
+    made = priors(["p", "q"], model=model, store=NumberStore(tmp_path / "p.sqlite"))
+    made.means(["x", "y", "x"])
     assert sorted(model.take()) == [("p", "x"), ("p", "y"), ("q", "x"), ("q", "y")]
-    priors.means(["y", "z"])
+    made.means(["y", "z"])
     assert sorted(model.take()) == [("p", "z"), ("q", "z")]
-    again = Priors(model.backend, ["q", "p"], NumberStore(tmp_path / "p.sqlite"))
-    assert again.means(["z", "x"]).tolist() == priors.means(["z", "x"]).tolist()
+    again = priors(["q", "p"], model=model, store=NumberStore(tmp_path / "p.sqlite"))
+    assert again.means(["z", "x"]).tolist() == made.means(["z", "x"]).tolist()
     assert model.take() == []
 
 
@@ -96,25 +127,25 @@ def test_each_prior_is_asked_for_once_and_kept(tmp_path):
 def test_what_changes_a_prior_has_it_computed_anew(change):
     store = NumberStore(None)
     model = Counted(by_length, name="one")
-    Priors(model.backend, ["p"], store).means(["x"])
+    priors(["p"], model=model, store=store).means(["x"])
     model.take()
     if change == "adapter":
         model.backend.use("an/adapter")
     if change == "weights":
         model = Counted(by_length, name="two")
-    Priors(model.backend, ["P" if change == "prompt" else "p"], store).means(["x"])
+    priors(["P" if change == "prompt" else "p"], model=model, store=store).means(["x"])
     assert len(model.take()) == 1
 
 
 def test_preparing_computes_what_is_missing_in_chunks_and_tells_of_it():
     model, heard = Counted(by_length), []
-    priors = Priors(model.backend, ["p", "q"], NumberStore(None))
-    priors.means(["0"])
+    made = priors(["p", "q"], model=model)
+    made.means(["0"])
     model.take()
     texts = [str(n) for n in range(CHUNK + 1 + 1)]
     with reporting(lambda *told: heard.append(told)):
-        priors.prepare(texts)
+        made.prepare(texts)
     assert len(model.take()) == 2 * (CHUNK + 1)
     assert heard == [("Item priors", n, 4) for n in range(5)]
-    priors.means(texts)
+    made.means(texts)
     assert model.take() == []
