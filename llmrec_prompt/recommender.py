@@ -222,9 +222,13 @@ class Recommender:
         return self._ranked(self.history(history, user=user), chosen, user, k=len(chosen), explain=explain)
 
     def explain(self, history: Sequence[Entry], item: Entry) -> list[Reason]:
-        """Which history items raise an item, the strongest first, in units of the mode's scores."""
+        """Which history items raise an item, the strongest first.
+
+        Gains are in units of the scores it has among the candidates that retrieval finds for this history.
+        """
         items, candidate = self.history(history), self._item(item)
-        weights = dict.fromkeys(self.ranker.score(items, [candidate]).parts, 1.0)
+        others = self._retriever.retrieve(items, {i.item_id for i in (*items, candidate)})
+        weights = self.ranker.score(items, [candidate, *others]).weights
         return leave_one_out(self.ranker, items, [candidate], weights)[0]
 
     def prompt(self, history: Sequence[Entry] | None = None, *, user: str | None = None) -> HistoryPrompt:

@@ -3,8 +3,8 @@
     python eval/bench/parity.py --model smollm2
 
 Scores 57 titles after 5 histories with both engines (llama.cpp once as it runs by default, once from an F32
-copy) and prints the largest difference of log-probabilities, the rank correlation of the candidates, the cosine
-of hidden states, and how many texts get the same tokens.
+copy) and prints the largest difference of log-probabilities, the rank correlation of the candidates, the
+cosine of hidden states, and how many texts get the same tokens.
 """
 
 import argparse

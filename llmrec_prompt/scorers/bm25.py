@@ -12,6 +12,10 @@ from llmrec_prompt.types import History
 
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # it tells of every index it builds
 
+_UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+WORD = rf"(?u)[{_UNSPACED}]|[^\W{_UNSPACED}]+"
+"""One-letter words count, and of scripts without spaces every character is a word."""
+
 
 class Bm25Scorer:
     """Lucene's BM25 (Robertson et al. 1995, as bm25s computes it); mean over the latest history items.
@@ -31,9 +35,8 @@ class Bm25Scorer:
 
     @staticmethod
     def _words(texts: list[str]) -> list[list[str]]:
-        # Any word character run, so that one-letter words and languages without spaces count too.
         words = bm25s.tokenize(
-            texts, stopwords=None, token_pattern=r"(?u)\w+", return_ids=False, show_progress=False
+            texts, stopwords=None, token_pattern=WORD, return_ids=False, show_progress=False
         )
         return [list(w) for w in words]
 
