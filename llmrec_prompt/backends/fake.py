@@ -139,26 +139,27 @@ SCORERS: dict[str, Scorer] = {"constant": lambda prompt, text: -1.0, "overlap": 
 
 
 def oracle(data: str) -> Scorer:
-    """A scorer that knows which title comes last for the history that a prompt shows.
+    """A scorer that knows which line comes last for the history that a prompt shows.
 
-    It finds the user by the last lines of the prompt: whoever's titles before the last end in just these.
+    It finds the user by the last lines of the prompt: whoever's lines before the last end in just these.
+    Lines are those of the data set's own domain.
     """
     from llmrec_prompt.data import Dataset
+    from llmrec_prompt.templates import Prompter, load_domain
 
     dataset = Dataset.load(data)
-    endings: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    prompter = Prompter(load_domain(dataset.domain), catalogue=dataset.items)
+    line_of = {item.item_id: prompter.line(item) for item in dataset.items}
+    endings: dict[str, list[tuple[list[str], str]]] = {}
     for user in dataset.users:
-        titles = tuple(" ".join(item.title.split()) for item in dataset.history_items(user))
-        if len(titles) > 1:
-            endings.setdefault(titles[-2], []).append((titles[:-1], titles[-1]))
+        lines = [line_of[seen.item_id] for seen in dataset.history(user)]
+        if len(lines) > 1:
+            endings.setdefault(lines[-2], []).append((lines[:-1], lines[-1]))
 
     def score(prompt: str, continuation: str) -> float:
-        lines = prompt.rstrip("\n").split("\n")
-        answers = {
-            title
-            for seen, title in endings.get(lines[-1], [])
-            if lines[-min(len(seen), len(lines) - 1) :] == list(seen[-min(len(seen), len(lines) - 1) :])
-        }
+        shown = prompt.rstrip("\n").split("\n")[1:]
+        known = endings.get(shown[-1], []) if shown else []
+        answers = {last for seen, last in known if seen[-len(shown) :] == shown[-len(seen) :]}
         return -1.0 if continuation.rstrip("\n") in answers else -10.0
 
     return score

@@ -17,6 +17,7 @@ ARTICLES = (
     *("der", "die", "das", "ein", "eine"),
 )
 ARTICLE_LAST = re.compile(rf"^(.*), ({'|'.join(ARTICLES)}|l')$")
+INVERTED = re.compile(rf"^([^()]+), ({'|'.join(a.capitalize() for a in ARTICLES)}|L')(\s*\(.*)?$")
 SUBTITLE = re.compile(r":| - | \(")
 REMARK = re.compile(r"\((?:a\.k\.a\. )?([^()]+)\)")
 MAIN_SCORE = 95.0
@@ -137,6 +138,21 @@ def plain_title(title: str) -> str:
     name = YEAR.sub("", title.casefold().strip())
     name = ARTICLE_LAST.sub(r"\2 \1", name)
     return " ".join(re.findall(r"\w+", name.replace("'", "").replace("’", ""))) or title.casefold().strip()
+
+
+def natural_title(title: str) -> str:
+    """The title as people write it: an article that a catalogue put last comes first again.
+
+    >>> natural_title("City of Lost Children, The (Cité des enfants perdus, La) (1995)")
+    'The City of Lost Children (Cité des enfants perdus, La) (1995)'
+    >>> natural_title("Crouching Tiger, Hidden Dragon"), natural_title("Auberge espagnole, L' (2002)")
+    ('Crouching Tiger, Hidden Dragon', "L'Auberge espagnole (2002)")
+    """
+    found = INVERTED.match(title)
+    if not found:
+        return title
+    name, article, rest = found.groups()
+    return f"{article}{'' if article.endswith(chr(39)) else ' '}{name}{rest or ''}"
 
 
 def main_title(title: str) -> str:

@@ -14,6 +14,7 @@ from jinja2.exceptions import TemplateNotFound
 
 from llmrec_prompt.data.interests import derive_interests
 from llmrec_prompt.data.normalise import Scaler
+from llmrec_prompt.data.titles import natural_title
 from llmrec_prompt.errors import TemplateError
 from llmrec_prompt.templates import sanitise
 from llmrec_prompt.templates.domain import Domain, search_path
@@ -165,6 +166,7 @@ class Prompter:
                 view[name] = [self._clean(str(v), 60, None) for v in value]
             elif isinstance(value, int | float) or value is None:
                 view[name] = value
+        view["natural_title"] = natural_title(view["title"])
         view["scaled"] = {name: scaler.transform(item) for name, scaler in self._scalers.items()}
         view["level"] = {name: scaler.level(item) for name, scaler in self._scalers.items()}
         return view
