@@ -17,7 +17,7 @@ MODES = (*SCORERS, "likelihood", "fused")
 PEERS = 4
 """Calibration histories behind an item's prior: each costs one more evaluation of every candidate."""
 
-WEIGHTS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "popularity": 0.5, "co-occurrence": 1.0}
+WEIGHTS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "popularity": 0.25, "co-occurrence": 1.0}
 """The fusion's default weights (from `eval/tune.py`); the last two count only where there are logs."""
 
 
