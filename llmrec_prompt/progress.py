@@ -18,7 +18,7 @@ def track(steps: Iterable[T], label: str, total: int) -> Iterator[T]:
     >>> list(track("ab", "letters", 2))
     ['a', 'b']
     """
-    report = _reporter.get()
+    report = _reporter.get() if total else None
     for done, step in enumerate(steps):
         if report:
             report(label, done, total)

@@ -11,7 +11,7 @@ from llmrec_prompt.backends.base import (
     require,
 )
 from llmrec_prompt.backends.loading import load_backend
-from llmrec_prompt.backends.models import DEFAULT_MODEL, parse_ref
+from llmrec_prompt.backends.models import DEFAULT_MODEL, adapter_identity, parse_ref
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -22,6 +22,7 @@ __all__ = [
     "Score",
     "ScoreRequest",
     "Usage",
+    "adapter_identity",
     "load_backend",
     "parse_ref",
     "require",

@@ -118,6 +118,18 @@ def gguf_path(target: str) -> Path:
     return path
 
 
+def adapter_identity(adapter: str | None) -> str:
+    """What an adapter is, not where: the hash of its weights; empty for the base.
+
+    A path that holds no weights (a fake's adapter) stands for itself.
+    """
+    if adapter is None:
+        return ""
+    path = Path(adapter)
+    weights = path / "adapter_model.safetensors" if path.is_dir() else path
+    return file_hash(weights) if weights.is_file() else adapter
+
+
 def file_hash(path: Path) -> str:
     """16 hex digits of the SHA-256 of a file; remembered per path, size and time so that it is read once."""
     stat = path.stat()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from llmrec_prompt.backends import Backend, ScoreRequest, Usage, require
+from llmrec_prompt.backends import Backend, ScoreRequest, Usage, adapter_identity, require
 from llmrec_prompt.cache import NumberStore, cache_dir
 from llmrec_prompt.errors import ContextOverflow, DataError
 from llmrec_prompt.rank.base import Array
@@ -124,5 +124,6 @@ class LikelihoodRanker:
             "model": info.ref,
             "model_hash": info.hash,
             "adapter": self._backend.adapter or "",
+            "adapter_hash": adapter_identity(self._backend.adapter),
             "template_fingerprint": self._prompter.fingerprint,
         }

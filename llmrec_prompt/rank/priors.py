@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from llmrec_prompt.backends import Backend, ScoreRequest
+from llmrec_prompt.backends import Backend, ScoreRequest, adapter_identity
 from llmrec_prompt.cache import NumberStore, content_key
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import UnknownName
@@ -78,6 +78,7 @@ class Priors:
         Left out are `without` (the user's own prompt) and, for each continuation, prompts that show it
         already: a model repeats what it has just read. Where none is left, the empty history serves.
         """
+        self.prepare(continuations)
         total, count = np.zeros(len(continuations)), np.zeros(len(continuations))
         for prompt in self.prompts:
             if prompt != without:
@@ -100,7 +101,7 @@ class Priors:
         return [known[c] for c in continuations]
 
     def _known(self, prompt: str, continuations: Sequence[str]) -> dict[str, float]:
-        keys = {c: self._key(prompt, c) for c in continuations}
+        keys = self._keys(prompt, continuations)
         found = self._store.get(list(keys.values()))
         return {c: float(found[key][0]) for c, key in keys.items() if key in found}
 
@@ -109,7 +110,8 @@ class Priors:
             return {}
         scores = self._backend.score([ScoreRequest(prompt, missing)])[0]
         values = {c: score.logprob for c, score in zip(missing, scores, strict=True)}
-        self._store.put({self._key(prompt, c): np.array([v]) for c, v in values.items()})
+        keys = self._keys(prompt, missing)
+        self._store.put({keys[c]: np.array([v]) for c, v in values.items()})
         return values
 
     def prepare(self, continuations: Sequence[str]) -> None:
@@ -122,9 +124,10 @@ class Priors:
         known = self._known(prompt, continuations)
         return [c for c in dict.fromkeys(continuations) if c not in known and not shows(prompt, c)]
 
-    def _key(self, prompt: str, continuation: str) -> str:
+    def _keys(self, prompt: str, continuations: Sequence[str]) -> dict[str, str]:
         info = self._backend.info
-        return content_key(info.engine, info.hash, self._backend.adapter or "", prompt, continuation)
+        adapter = adapter_identity(self._backend.adapter)
+        return {c: content_key(info.engine, info.hash, adapter, prompt, c) for c in continuations}
 
 
 def shows(prompt: str, line: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from llmrec_prompt.backends import Backend, require
+from llmrec_prompt.backends import Backend, adapter_identity, require
 from llmrec_prompt.cache import NumberStore, cache_dir, content_key
 from llmrec_prompt.errors import MissingExtra, UnknownName
 from llmrec_prompt.progress import track
@@ -74,7 +74,7 @@ class BackendEmbedder:
     def id(self) -> str:
         """Engine, weights and adapter: states of one say nothing about another."""
         info = self._backend.info
-        return f"{info.engine}-{info.hash}-{self._backend.adapter or 'base'}"
+        return f"{info.engine}-{info.hash}-{adapter_identity(self._backend.adapter) or 'base'}"
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The states, at unit length."""
