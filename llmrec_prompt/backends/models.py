@@ -27,6 +27,11 @@ class Packaged:
     note: str = ""
 
 
+def offline() -> bool:
+    """Whether `LLMREC_OFFLINE` forbids every use of the network; then only what is on disk is loaded."""
+    return os.environ.get("LLMREC_OFFLINE", "") not in ("", "0")
+
+
 def packaged_file(package: str, pattern: str, extra: str) -> Path:
     """A file inside an installed package, found without importing it.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from llmrec_prompt.backends.hf.backend import HfBackend
 from llmrec_prompt.backends.hf.vocabulary import BOS_UNLESS_SAID, as_llama_cpp
-from llmrec_prompt.backends.models import PACKAGED, ModelRef, file_hash, gguf_path
+from llmrec_prompt.backends.models import PACKAGED, ModelRef, file_hash, gguf_path, offline
 from llmrec_prompt.cache import cache_dir
 from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra
 
@@ -54,7 +54,7 @@ def load_hf(ref: ModelRef, *, context: int, threads: int | None) -> HfBackend:
         tokenizer, model = _load(str(folder))
     elif HUB_ID.fullmatch(ref.target):
         name, _, revision = ref.target.partition("@")
-        tokenizer, model = _load(name, revision=revision or None)
+        tokenizer, model = _load(name, revision=revision or None, local_files_only=offline())
         digest = getattr(model.config, "_commit_hash", None) or "unknown"
     else:
         raise ConfigError(
@@ -117,7 +117,7 @@ def _dequantised(source: Path, digest: str) -> Path:
     target = cache_dir() / "models" / f"{source.stem}-{digest}-hf{FORM}"
     if target.exists():
         return target
-    log.info("Taking %s apart for transformers, once; this takes up to a minute.", source.name)
+    log.warning("Taking %s apart for transformers, once; this takes up to a minute.", source.name)
     partial = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
