@@ -71,7 +71,7 @@ LOADERS: dict[str, Callable[[ModelRef, int, int | None], Backend]] = {
 def half_precision_copy(source: Path, digest: str) -> Path:
     """An F16 copy of a small packaged model, made once in the cache.
 
-    On CPUs without kernels for the shipped quantisation it is about twice as fast, and its scores depend
+    On CPUs without kernels for the shipped quantisation it is faster, and its scores depend
     far less on what else is in a batch, since activations are not rounded to eight bits
     (`eval/bench/precision.py` measures both). Where the cache cannot be written the file serves as it is.
     """

@@ -9,10 +9,10 @@ import typer
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import console, print_json, print_rows
 from llmrec_prompt.data import Cleaning, Dataset, write_two_file
-from llmrec_prompt.errors import UnknownName
+from llmrec_prompt.data.readers import KINDS, kind_of
+from llmrec_prompt.errors import DataError, UnknownName
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: what they hold, what cleaning drops and why.")
-KINDS = ("auto", "movielens", "recbole", "two-file")
 
 
 def cleaning(preference: str, k_core: int) -> Cleaning:
@@ -76,13 +76,15 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 @app.command()
 def convert(
-    kind: Annotated[str, typer.Argument(help=f"What it is: {', '.join(KINDS)}.")],
+    kind: Annotated[str, typer.Argument(help=f"What it is: auto, {', '.join(KINDS)}.")],
     source: Annotated[str, typer.Argument(help="Folder to read.", metavar="IN")],
     target: Annotated[Path, typer.Argument(help="Folder to write.", metavar="OUT")],
 ) -> None:
     """Write a data set in the two-file form. Example: `llmrec data convert movielens ml-1m/ my-movies/`."""
-    if kind not in KINDS:
-        raise UnknownName("kind of data set", kind, KINDS)
+    if kind not in ("auto", *KINDS):
+        raise UnknownName("kind of data set", kind, ["auto", *KINDS])
+    if kind != "auto" and (found := kind_of(Path(source))) != kind:
+        raise DataError(f"{source} is a data set of kind {found!r}, not {kind!r}. Say {found} or auto.")
     dataset = Dataset.load(source, cleaning=Cleaning(preference="none"))
     write_two_file(dataset, target)
     console.print(

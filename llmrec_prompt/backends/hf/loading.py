@@ -108,8 +108,7 @@ def _folder_hash(folder: Path) -> str:
 def _dequantised(source: Path, digest: str) -> Path:
     """A GGUF model as a safetensors folder in single precision, made once in the cache.
 
-    Taking a GGUF file apart takes 20 seconds for a small model and 50 for a large vocabulary; the copy
-    loads in two.
+    Taking a GGUF file apart takes tens of seconds, which the copy saves from the second load on.
 
     Raises:
         BackendError: the file cannot be read or the cache cannot be written.

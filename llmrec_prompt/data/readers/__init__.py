@@ -1,5 +1,6 @@
 """One reader per kind of folder; each returns the same `RawData`. Knows nothing about cleaning."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from llmrec_prompt.data.readers.movielens import is_movielens, read_movielens
@@ -14,24 +15,38 @@ EXPECTED = (
 )
 
 
+KINDS: dict[str, tuple[Callable[[Path], object], Callable[[Path], RawData]]] = {
+    "two-file": (lambda folder: find_one(folder, ITEM_FILES), read_tables),
+    "movielens": (is_movielens, read_movielens),
+    "recbole": (is_recbole, read_recbole),
+}
+"""How each kind is recognised and read; the first that fits is taken."""
+
+
 def read_folder(folder: Path) -> RawData:
     """Detect the kind of a folder and read it.
 
     Raises:
         DataError: no such folder, no known kind (lists what was found and what is expected), bad content.
     """
+    return KINDS[kind_of(folder)][1](folder)
+
+
+def kind_of(folder: Path) -> str:
+    """Which of `KINDS` a folder is.
+
+    Raises:
+        DataError: no such folder, or no known kind.
+    """
     if not folder.is_dir():
         state = "is a file" if folder.exists() else "does not exist"
         raise DataError(f"Data folder {folder} {state}; give a folder with {EXPECTED}.")
-    if find_one(folder, ITEM_FILES):
-        return read_tables(folder)
-    if is_movielens(folder):
-        return read_movielens(folder)
-    if is_recbole(folder):
-        return read_recbole(folder)
+    for kind, (fits, _) in KINDS.items():
+        if fits(folder):
+            return kind
     names = sorted(path.name for path in folder.iterdir())
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     raise DataError(f"No data set in {folder}; found: {shown or 'nothing'}; expected {EXPECTED}.")
 
 
-__all__ = ["RawData", "read_folder", "read_movielens", "read_recbole", "read_tables"]
+__all__ = ["KINDS", "RawData", "kind_of", "read_folder", "read_movielens", "read_recbole", "read_tables"]
