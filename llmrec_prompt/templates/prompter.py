@@ -58,7 +58,9 @@ class Prompter:
         self._sandbox = Sandbox(FileSystemLoader(search_path(prompts)))
         self._scalers = {f: Scaler.fit(catalogue, f, method=m) for f, m in self.domain.numeric.items()}
         self._words = {k: getattr(self.domain, k) for k in ("noun", "nouns", "person", "verb", "interests")}
-        self._history_name, self._about_name = self._resolve("history.j2"), self._resolve("about.j2")
+        self._history_name, self._about_name, self._item_name = map(
+            self._resolve, ("history.j2", "about.j2", "item.j2")
+        )
 
     def _resolve(self, file: str) -> str:
         """The domain's own template where it has one, else the base template of the language."""
@@ -78,7 +80,7 @@ class Prompter:
     def fingerprint(self) -> str:
         """16 hex digits over all that can change a rendered prompt: words, templates, sanitising rules."""
         digest = hashlib.sha256(f"{sanitise.VERSION}\0{self.domain.model_dump_json()}".encode())
-        for name, source in self._sources([self._history_name, self._about_name]):
+        for name, source in self._sources([self._history_name, self._about_name, self._item_name]):
             digest.update(f"\0{name}\0{source}".encode())
         return digest.hexdigest()[:16]
 
@@ -126,6 +128,18 @@ class Prompter:
         source = self.domain.about
         name = self._about_name if source is None else f"{self.domain.name}/domain.yaml: about"
         return " ".join(self._sandbox.run(name, variables, source=source).split())
+
+    def item(self, item: Item) -> str:
+        """The item alone, as the encoder mode reads it: its state is taken at the line end that comes last.
+
+        Raises:
+            TemplateError: the template fails or says nothing.
+        """
+        variables = {"item": self._view(item, None), "domain": self._words}
+        text = str(self._sandbox.run(self._item_name, variables)).strip()
+        if not text:
+            raise TemplateError(f"Template {self._item_name!r} says nothing of item {item.item_id!r}.")
+        return text + "\n"
 
     def history(self, items: Sequence[Item], *, show: int | None = None) -> HistoryPrompt:
         """The prompt for a history (oldest first): its latest `show` items, the domain's number if None.

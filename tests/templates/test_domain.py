@@ -113,6 +113,7 @@ def test_a_language_without_base_templates_is_an_error_unless_the_domain_brings_
         Prompter(german, language="de")
     write_template(tmp_path, "shop/de/history.j2", "{{ domain.nouns }}:\n")
     write_template(tmp_path, "shop/de/about.j2", "{{ item.title }}")
+    write_template(tmp_path, "shop/de/item.j2", "{{ item.title }}")
     assert prompt("A", prompter=Prompter(german, language="de", prompts=tmp_path)) == "Dinge:\n"
 
 

@@ -210,7 +210,8 @@ def test_the_fingerprint_changes_with_the_domain(fields):
 
 
 @pytest.mark.parametrize(
-    "name", ["base/en/history.j2", "base/en/about.j2", "shop/history.j2", "shop/en/about.j2"]
+    "name",
+    ["base/en/history.j2", "base/en/about.j2", "base/en/item.j2", "shop/history.j2", "shop/en/about.j2"],
 )
 def test_the_fingerprint_changes_with_a_template(tmp_path, name):
     write_template(tmp_path, name, "New.\n")
@@ -244,3 +245,17 @@ def test_the_fingerprint_depends_on_nothing_else(tmp_path):
 def test_each_language_has_its_fingerprint():
     words = {"zh": {"noun": "物", "nouns": "物", "person": "人", "verb": "看"}}
     assert fingerprint(words=words) != fingerprint(words=words, language="zh")
+
+
+def test_an_item_alone_ends_in_one_line_end():
+    thing = Item(item_id="1", title="Dune", creator="Frank Herbert", categories=("Novel", "Science fiction"))
+    text = Prompter(domain(), catalogue=()).item(thing)
+    assert text.endswith(":\nDune by Frank Herbert. Novel, Science fiction.\n")
+    plain = Item(item_id="2", title="Dune", description="Sand.\nAnd worms.")
+    assert Prompter(domain(), catalogue=()).item(plain).endswith(":\nDune. Sand. And worms.\n")
+
+
+def test_an_item_template_that_says_nothing_is_an_error(tmp_path):
+    write_template(tmp_path, "shop/item.j2", "{# nothing #}\n")
+    with pytest.raises(TemplateError, match="says nothing"):
+        Prompter(domain(), prompts=tmp_path).item(items("A")[0])
