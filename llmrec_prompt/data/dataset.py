@@ -18,7 +18,7 @@ from llmrec_prompt.data.catalogue import build_items
 from llmrec_prompt.data.clean import Cleaning, CleaningReport
 from llmrec_prompt.data.domain import domain_of
 from llmrec_prompt.data.readers import RawData, read_folder
-from llmrec_prompt.data.rows import Ints, Rows, encode, pair_codes
+from llmrec_prompt.data.rows import Ints, Mask, Rows, encode, pair_codes
 from llmrec_prompt.data.samples import SAMPLE, sample_folder
 from llmrec_prompt.errors import UnknownName
 from llmrec_prompt.types import Interaction, Item
@@ -192,6 +192,21 @@ class Dataset:
         log = CleanLog(self.users, known, liked, self.report)
         return Dataset(self.items, log, name=self.name, domain=self.domain, meta=self.meta)
 
+    def only(self, users: Iterable[str]) -> "Dataset":
+        """The same catalogue with the logs of these users alone, in the data set's order of users.
+
+        Nothing of the others is left: not in `popularity`, `pairs` or `users`. A user named twice counts once.
+
+        Raises:
+            UnknownName: a user who is not in the data set.
+        """
+        kept = np.zeros(len(self.users), dtype=bool)
+        kept[[self._code(user) for user in users]] = True
+        names = tuple(user for user, keep in zip(self.users, kept.tolist(), strict=True) if keep)
+        known, liked = (_of_users(rows, kept) for rows in (self._known, self._liked))
+        log = CleanLog(names, known, liked, self.report)
+        return Dataset(self.items, log, name=self.name, domain=self.domain, meta=self.meta)
+
     def known_rows(self) -> Rows:
         """Everything the users met, before preference and k-core, as arrays; do not write into them."""
         return self._known
@@ -218,6 +233,12 @@ class Dataset:
         cells = (rows.items[part].tolist(), rows.ratings[part].tolist(), rows.times[part].tolist())
         for row, rating, time in zip(*cells, strict=True):
             yield Interaction(user, self.items[row].item_id, _known(rating), _known(time))
+
+
+def _of_users(rows: Rows, kept: Mask) -> Rows:
+    part = rows.take(kept[rows.users])
+    codes = (np.cumsum(kept) - 1).astype(np.int32)
+    return Rows(codes[part.users], part.items, part.ratings, part.times)
 
 
 def _known(value: float) -> float | None:

@@ -83,6 +83,44 @@ def test_without_takes_exactly_the_pairs(data, random):
         assert left.consumed(user) == data.consumed(user) - {item for u, item in held_out if u == user}
 
 
+def test_only_keeps_the_logs_of_these_users(small):
+    part = small.only(["b"])
+    assert (part.users, part.items, part.name, part.domain) == (("b",), small.items, "small", "movies")
+    assert part.history("b") == small.history("b")
+    assert part.consumed("b") == {"i2"}
+    assert part.popularity().tolist() == [0, 0, 1, 0]
+    assert [column.tolist() for column in part.pairs()] == [[0], [2]]
+    with pytest.raises(UnknownName, match=r"^Unknown user 'a'\. Available: b\.$"):
+        part.history("a")
+    assert small.users == ("a", "b")
+
+
+def test_only_nobody_is_a_catalogue_without_logs(small):
+    nobody = small.only([])
+    assert (nobody.users, nobody.has_logs, nobody.items) == ((), False, small.items)
+    assert nobody.popularity().tolist() == [0, 0, 0, 0]
+
+
+def test_only_knows_its_users_and_no_others(small):
+    with pytest.raises(UnknownName, match=r"^Unknown user 'c'\. Available: a, b\.$"):
+        small.only(["a", "c"])
+
+
+@given(data_sets(), st.randoms())
+def test_only_is_the_data_set_of_the_chosen_rows(data, random):
+    chosen = [user for user in data.users if random.random() < 0.5]
+    part = data.only(random.sample(chosen * 2, k=len(chosen) * 2))
+    assert part.users == tuple(user for user in data.users if user in chosen)
+    for user in chosen:
+        assert part.history(user) == data.history(user)
+        assert part.consumed(user) == data.consumed(user)
+    assert [row.user_id for row in part.interactions] == [
+        row.user_id for row in data.interactions if row.user_id in chosen
+    ]
+    assert part.fingerprint == data.only(chosen).fingerprint
+    assert data.only(data.users).fingerprint == data.fingerprint
+
+
 @given(data_sets())
 def test_views_agree(data):
     users, items = data.pairs()
