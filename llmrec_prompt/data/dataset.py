@@ -195,7 +195,7 @@ class Dataset:
     def only(self, users: Iterable[str]) -> "Dataset":
         """The same catalogue with the logs of these users alone, in the data set's order of users.
 
-        Nothing of the others is left: not in `popularity`, `pairs` or `users`. A user named twice counts once.
+        Nothing of the others is left: not in `popularity`, `pairs` or `users`. Named twice counts once.
 
         Raises:
             UnknownName: a user who is not in the data set.
