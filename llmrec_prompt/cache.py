@@ -3,9 +3,11 @@
 Keys say everything that could change a value; values are plain arrays of numbers, never pickle.
 """
 
+import contextlib
 import hashlib
 import os
 import sqlite3
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,28 @@ Numbers = npt.NDArray[Any]
 def cache_dir() -> Path:
     """`$LLMREC_CACHE`, or the platform's place for caches."""
     return Path(os.environ.get("LLMREC_CACHE") or platformdirs.user_cache_dir("llmrec-prompt"))
+
+
+def offline() -> bool:
+    """Whether `LLMREC_OFFLINE` forbids every use of the network; then only what is on disk is loaded."""
+    return os.environ.get("LLMREC_OFFLINE", "") not in ("", "0")
+
+
+def file_hash(path: Path) -> str:
+    """16 hex digits of the SHA-256 of a file; remembered per path, size and time so that it is read once."""
+    stat = path.stat()
+    key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()
+    memo = cache_dir() / "hashes" / hashlib.sha256(key).hexdigest()[:32]
+    with contextlib.suppress(OSError):
+        return memo.read_text()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    with contextlib.suppress(OSError):  # a cache that cannot be written: hashed again next time
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        partial = memo.with_suffix(f".{os.getpid()}.{threading.get_ident()}.partial")
+        partial.write_text(digest)
+        partial.replace(memo)
+    return digest
 
 
 def content_key(*parts: str) -> str:

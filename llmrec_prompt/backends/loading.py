@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmrec_prompt.backends.base import Backend
-from llmrec_prompt.backends.models import PACKAGED, ModelRef, file_hash, gguf_path, parse_ref
-from llmrec_prompt.cache import cache_dir
+from llmrec_prompt.backends.models import PACKAGED, ModelRef, gguf_path, parse_ref
+from llmrec_prompt.cache import cache_dir, file_hash
 
 log = logging.getLogger(__name__)
 

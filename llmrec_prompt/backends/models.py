@@ -3,14 +3,13 @@
 `smollm2`, `gemma3-270m`, `llama:PATH.gguf`, `hf:FOLDER_OR_HUB_ID[@revision]`, `fake:NAME`.
 """
 
-import hashlib
 import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmrec_prompt.cache import cache_dir
+from llmrec_prompt.cache import cache_dir, file_hash
 from llmrec_prompt.errors import ConfigError, MissingExtra, UnknownName
 
 DEFAULT_MODEL = "smollm2"
@@ -25,11 +24,6 @@ class Packaged:
     licence: str
     locate: Callable[[], Path]
     note: str = ""
-
-
-def offline() -> bool:
-    """Whether `LLMREC_OFFLINE` forbids every use of the network; then only what is on disk is loaded."""
-    return os.environ.get("LLMREC_OFFLINE", "") not in ("", "0")
 
 
 def packaged_file(package: str, pattern: str, extra: str) -> Path:
@@ -133,17 +127,3 @@ def adapter_identity(adapter: str | None) -> str:
     path = Path(adapter)
     weights = path / "adapter_model.safetensors" if path.is_dir() else path
     return file_hash(weights) if weights.is_file() else adapter
-
-
-def file_hash(path: Path) -> str:
-    """16 hex digits of the SHA-256 of a file; remembered per path, size and time so that it is read once."""
-    stat = path.stat()
-    key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()
-    memo = cache_dir() / "hashes" / hashlib.sha256(key).hexdigest()[:32]
-    if memo.exists():
-        return memo.read_text()
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    memo.write_text(digest)
-    return digest

@@ -11,8 +11,8 @@ import pytest
 
 from llmrec_prompt.backends.base import Backend
 from llmrec_prompt.backends.loading import load_backend
-from llmrec_prompt.backends.models import file_hash, gguf_path
-from llmrec_prompt.cache import cache_dir
+from llmrec_prompt.backends.models import gguf_path
+from llmrec_prompt.cache import cache_dir, file_hash
 
 CONTEXT = 1024  # more than Gemma's sliding window of 512
 

@@ -1,7 +1,8 @@
 import pytest
 
 from llmrec_prompt.backends.loading import load_backend
-from llmrec_prompt.backends.models import PACKAGED, file_hash, gguf_path, packaged_file, parse_ref
+from llmrec_prompt.backends.models import PACKAGED, gguf_path, packaged_file, parse_ref
+from llmrec_prompt.cache import file_hash
 from llmrec_prompt.errors import ConfigError, MissingExtra, UnknownName
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from llmrec_prompt.backends.hf.backend import HfBackend
 from llmrec_prompt.backends.hf.vocabulary import BOS_UNLESS_SAID, as_llama_cpp
-from llmrec_prompt.backends.models import PACKAGED, ModelRef, file_hash, gguf_path, offline
-from llmrec_prompt.cache import cache_dir
+from llmrec_prompt.backends.models import PACKAGED, ModelRef, gguf_path
+from llmrec_prompt.cache import cache_dir, file_hash, offline
 from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra
 
 try:

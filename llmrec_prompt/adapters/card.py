@@ -1,0 +1,212 @@
+"""The card of an adapter: which base, templates and data it was made from, and what it is good for.
+
+`card.yaml` lies beside PEFT's two files. Whose histories were trained on lies in `users.txt`, as hashes.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llmrec_prompt.errors import AdapterError
+
+CARD, USERS = "card.yaml", "users.txt"
+CONFIG, WEIGHTS, README = "adapter_config.json", "adapter_model.safetensors", "README.md"
+NAME = r"[a-z0-9][a-z0-9._-]*"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Base(_Part):
+    """The model an adapter was trained on."""
+
+    ref: str
+    hash: str
+    """`ModelInfo.hash` without its engine suffix."""
+    same: tuple[str, ...] = ()
+    """Hashes of other files that hold the same weights, such as a GGUF conversion."""
+    hub: str | None = None
+    """The model's name on the Hugging Face hub, for the model card."""
+
+
+class Lora(_Part):
+    """Which low-rank matrices were trained."""
+
+    r: int = Field(ge=1)
+    alpha: float
+    targets: tuple[str, ...]
+    layers: tuple[int, ...] | None = None
+    """Numbers of the adapted layers; all if None."""
+
+
+class Source(_Part):
+    """A data set that was trained on."""
+
+    name: str
+    fingerprint: str
+    licence: str = ""
+    users: int = 0
+    interactions: int = 0
+
+
+class Parent(_Part):
+    """An adapter that this one started from or was composed of."""
+
+    name: str
+    hash: str
+    weight: float | None = None
+
+
+class Card(_Part):
+    """Everything about an adapter except its weights. See `docs/adaptation.md` for the file."""
+
+    name: str = Field(pattern=f"^{NAME}$")
+    domain: str
+    base: Base
+    objective: str
+    """What it was trained on: encode, next_item, rank, yes_no, label, catalogue."""
+    mode: str
+    """The ranking mode it serves."""
+    templates: dict[str, str] = {}
+    """Domains whose prompts it saw in training, and the fingerprint each had."""
+    language: str = "en"
+    history: int = Field(default=10, ge=1)
+    """How many history items a prompt showed in training."""
+    scale: float | None = None
+    """Encoder: score = scale * cosine."""
+    popularity: dict[str, float] = {}
+    """Weight of log(1 + count) for each task, chosen on validation users."""
+    lora: Lora
+    data: tuple[Source, ...] = ()
+    parents: tuple[Parent, ...] = ()
+    licence: str = ""
+    seed: int = 0
+    metrics: dict[str, Any] = {}
+    minutes: float = 0.0
+    created: date | None = None
+    weights_hash: str = ""
+    """`file_hash` of the weights."""
+    recipe: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Card":
+        """Read the card of an adapter folder.
+
+        Raises:
+            AdapterError: there is none, or it is no card.
+        """
+        path = Path(folder) / CARD
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise AdapterError(
+                f"{folder} has no {CARD}. Give a folder that `llmrec adapt train` made."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise AdapterError(f"{path} is not UTF-8: byte {error.start}.") from error
+        except OSError as error:
+            raise AdapterError(f"Cannot read {path}: {error.strerror}.") from error
+        except yaml.YAMLError as error:
+            raise AdapterError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+        except ValidationError as error:
+            raise AdapterError(f"{path}: {'; '.join(complaints(error))}.") from error
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the card into an adapter folder; readers see the old file or the new one, never half."""
+        values = self.model_dump(mode="python", exclude_none=True)
+        text = yaml.safe_dump(_plain(values), sort_keys=False, allow_unicode=True, width=100)
+        return write_whole(Path(folder) / CARD, text)
+
+    def check_base(self, model_hash: str) -> None:
+        """See that a model is the one this adapter was trained on.
+
+        Args:
+            model_hash: `ModelInfo.hash`.
+
+        Raises:
+            AdapterError: it is another.
+        """
+        if not self.fits(model_hash):
+            raise AdapterError(
+                f"Adapter {self.name!r} was trained on {self.base.ref} ({self.base.hash}), but the model is "
+                f"{model_hash}. Load {self.base.ref}, or train another with `llmrec adapt train`."
+            )
+
+    def fits(self, model_hash: str) -> bool:
+        """Whether a model (`ModelInfo.hash`) is the one this adapter was trained on."""
+        return model_hash.partition("-")[0] in (self.base.hash, *self.base.same)
+
+    def check_template(self, domain: str, fingerprint: str) -> None:
+        """See that a domain's prompts are still those of the training.
+
+        A domain it was not trained on passes: then there is nothing to differ from.
+
+        Raises:
+            AdapterError: the templates were changed since.
+        """
+        trained = self.templates.get(domain, fingerprint)
+        if trained != fingerprint:
+            raise AdapterError(
+                f"Adapter {self.name!r} was trained with other templates of {domain!r} ({trained}, now "
+                f"{fingerprint}). Undo the change, or train anew with `llmrec adapt train`."
+            )
+
+
+def user_hash(data_name: str, user_id: str) -> str:
+    """What stands for a user in `users.txt`: tells whether a user was trained on, names nobody.
+
+    >>> user_hash("films", "7") == user_hash("films", "7"), len(user_hash("films", "7"))
+    (True, 16)
+    """
+    return hashlib.sha256(f"{data_name}\0{user_id}".encode()).hexdigest()[:16]
+
+
+def write_users(folder: Path | str, hashes: Iterable[str]) -> Path:
+    """Write the hashes of the users trained on, sorted, one a line."""
+    lines = "".join(f"{value}\n" for value in sorted(set(hashes)))
+    return write_whole(Path(folder) / USERS, lines)
+
+
+def read_users(folder: Path | str) -> frozenset[str]:
+    """The hashes of the users an adapter was trained on; none where it has no such file."""
+    try:
+        return frozenset((Path(folder) / USERS).read_text(encoding="utf-8").split())
+    except FileNotFoundError:
+        return frozenset()
+
+
+def overlap(folder: Path | str, data_name: str, users: Iterable[str]) -> set[str]:
+    """Which of these users of a data set an adapter was trained on: testing on them is a leak."""
+    trained = read_users(folder)
+    return {user for user in users if user_hash(data_name, user) in trained}
+
+
+def complaints(error: ValidationError) -> list[str]:
+    """What pydantic found, one short text a fault."""
+    return [
+        f"{'.'.join(map(str, found['loc'])) or 'file'}: {found['msg']} (found {found['input']!r:.60})"
+        for found in error.errors()
+    ]
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a file so that a reader never sees half of it."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _plain(value: Any) -> Any:
+    """Lists for tuples, all the way down: YAML has no tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

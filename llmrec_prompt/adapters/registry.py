@@ -1,0 +1,195 @@
+"""Where adapters lie, and how one is found: by folder, by name, by domain, or on the Hugging Face hub."""
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from llmrec_prompt.adapters.card import CARD, CONFIG, NAME, README, USERS, WEIGHTS, Card
+from llmrec_prompt.cache import offline
+from llmrec_prompt.errors import AdapterError, MissingExtra, UnknownName
+
+log = logging.getLogger(__name__)
+_ROOM = Path(__file__).parent.parent
+FILES = (CARD, CONFIG, WEIGHTS, README, USERS)
+"""All that belongs to an adapter; nothing else is copied or downloaded."""
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter: where its files are, and its card."""
+
+    folder: Path
+    card: Card
+
+
+def home() -> Path:
+    """Where `add` puts adapters: `$LLMREC_ADAPTERS`, or the platform's place for a user's data."""
+    chosen = os.environ.get("LLMREC_ADAPTERS")
+    return Path(chosen).expanduser() if chosen else _user_folder()
+
+
+def _user_folder() -> Path:
+    return Path(platformdirs.user_data_dir("llmrec-prompt")) / "adapters"
+
+
+def search_path() -> list[Path]:
+    """Folders of adapters, first match wins: ./adapters, `$LLMREC_ADAPTERS`, the user's, the shipped ones."""
+    places = [
+        Path("adapters"),
+        home(),
+        _user_folder(),
+        _ROOM / "shipped_adapters",
+        _ROOM.parent / "adapters",
+    ]
+    found: dict[Path, Path] = {}
+    for place in places:
+        if place.is_dir():
+            found.setdefault(place.resolve(), place)
+    return list(found.values())
+
+
+def list_adapters() -> dict[str, Adapter]:
+    """All adapters by name; of two with one name, the first on the search path.
+
+    One whose card cannot be read is left out, with a warning.
+    """
+    found: dict[str, Adapter] = {}
+    for place in search_path():
+        for path in sorted(place.glob(f"*/{CARD}")):
+            try:
+                card = Card.load(path.parent)
+            except AdapterError as error:
+                log.warning("Left out: %s", error)
+                continue
+            found.setdefault(card.name, Adapter(path.parent, card))
+    return dict(sorted(found.items()))
+
+
+def find(what: str | Path, base_hash: str | None = None) -> Adapter:
+    """The adapter a user means.
+
+    Args:
+        what: an adapter's folder, its name, a domain that one adapter serves, or a hub id
+            `org/name[@revision]`.
+        base_hash: `ModelInfo.hash` of the model it shall work on; a domain's adapters for other models are
+            passed over, and any other adapter must fit.
+
+    Raises:
+        UnknownName: nothing of that name, and no domain an adapter serves.
+        AdapterError: it is for another base, several serve the domain, or it cannot be read.
+        MissingExtra: a hub id, but huggingface_hub is not installed.
+    """
+    folder = Path(what).expanduser()
+    if re.fullmatch(NAME, str(what)) and not (folder / CARD).is_file():
+        known = list_adapters()
+        if str(what) not in known:
+            return _of_domain(str(what), known, base_hash)
+        adapter = known[str(what)]
+    elif folder.is_dir() or not HUB_ID.fullmatch(str(what)) or folder.parent.is_dir():
+        adapter = Adapter(folder, Card.load(folder))
+    else:
+        adapter = download(str(what))
+    if base_hash is not None:
+        adapter.card.check_base(base_hash)
+    return adapter
+
+
+def _of_domain(domain: str, known: dict[str, Adapter], base_hash: str | None) -> Adapter:
+    serving = [adapter for adapter in known.values() if adapter.card.domain == domain]
+    if not serving:
+        domains = {adapter.card.domain for adapter in known.values()}
+        raise UnknownName("adapter", domain, {*known, *domains})
+    fitting = [a for a in serving if base_hash is None or a.card.fits(base_hash)]
+    if not fitting:
+        bases = ", ".join(sorted({f"{a.card.name} for {a.card.base.ref}" for a in serving}))
+        raise AdapterError(
+            f"No adapter of domain {domain!r} fits this model; there is: {bases}. "
+            "Load that model, or train another with `llmrec adapt train`."
+        )
+    if len(fitting) > 1:
+        names = ", ".join(sorted(adapter.card.name for adapter in fitting))
+        raise AdapterError(f"Several adapters serve domain {domain!r}: {names}. Say which by name.")
+    return fitting[0]
+
+
+def download(hub_id: str) -> Adapter:
+    """An adapter of the Hugging Face hub, kept in its cache; with `LLMREC_OFFLINE` only from there.
+
+    Only an adapter's own files are fetched, which holds no pickle and no code.
+
+    Raises:
+        MissingExtra: huggingface_hub is not installed.
+        AdapterError: there is no such adapter, or no network.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MissingExtra("An adapter from the hub", "hf") from error
+    name, _, revision = hub_id.partition("@")
+    try:
+        folder = snapshot_download(
+            name, revision=revision or None, allow_patterns=list(FILES), local_files_only=offline()
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+        hint = "LLMREC_OFFLINE is set: unset it to download." if offline() else "Check name and network."
+        raise AdapterError(f"Cannot get adapter {hub_id!r} from the hub: {reason}. {hint}") from error
+    return Adapter(Path(folder), Card.load(folder))
+
+
+def add(source: Adapter, *, force: bool = False) -> Adapter:
+    """Copy an adapter (not its verification: see `verify`) to where all commands find it.
+
+    Raises:
+        AdapterError: one of that name is there already, or the copy fails.
+    """
+    target = home() / source.card.name
+    if target.exists() and not force:
+        raise AdapterError(f"{target} exists already. Say --force to put this one in its place.")
+    partial = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+        _copy(source.folder, partial, FILES)
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    except OSError as error:
+        raise AdapterError(f"Cannot copy {source.folder} to {target}: {error.strerror or error}.") from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+    return Adapter(target, Card.load(target))
+
+
+def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
+    target.chmod(0o755)
+    for name in names:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def remove(name: str) -> Path:
+    """Delete an adapter that `add` put there; returns the folder that is gone.
+
+    Raises:
+        UnknownName: there is no such adapter.
+        AdapterError: it lies elsewhere; what a user made or what is shipped is not deleted.
+    """
+    known = list_adapters()
+    if name not in known:
+        raise UnknownName("adapter", name, known)
+    folder = known[name].folder
+    if folder.resolve().parent != home().resolve():
+        raise AdapterError(f"Adapter {name!r} lies in {folder}, where `add` did not put it. Delete it there.")
+    shutil.rmtree(folder)
+    return folder
