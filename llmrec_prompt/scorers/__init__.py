@@ -9,9 +9,9 @@ from llmrec_prompt.errors import UnknownName
 from llmrec_prompt.scorers.base import Scorer, Scores
 from llmrec_prompt.templates import Prompter
 
-SCORERS = ("bm25", "co-occurrence", "embedding", "popularity", "random")
+SCORERS = ("bm25", "co-occurrence", "embedding", "item-knn", "popularity", "random")
 EMBEDDERS = ("auto", "backend", "minilm")
-NEED_LOGS = ("co-occurrence", "popularity")
+NEED_LOGS = ("co-occurrence", "item-knn", "popularity")
 
 __all__ = ["EMBEDDERS", "NEED_LOGS", "SCORERS", "Ingredients", "Scorer", "Scores", "build_scorer"]
 
@@ -51,6 +51,10 @@ def build_scorer(name: str, given: Ingredients) -> Scorer:
         from llmrec_prompt.scorers.cooccurrence import CooccurrenceScorer
 
         return CooccurrenceScorer(given.dataset)
+    if name == "item-knn":
+        from llmrec_prompt.scorers.item_knn import ItemKnnScorer
+
+        return ItemKnnScorer(given.dataset)
     if name == "embedding":
         from llmrec_prompt.scorers.embedders import build_embedder
         from llmrec_prompt.scorers.embedding import EmbeddingScorer
