@@ -11,7 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
-from llmrec_prompt.adapters.card import CARD, CONFIG, NAME, README, USERS, WEIGHTS, Card
+from llmrec_prompt.adapters.card import CARD, CONFIG, README, USERS, WEIGHTS, Card
 from llmrec_prompt.cache import offline
 from llmrec_prompt.errors import AdapterError, MissingExtra, UnknownName
 
@@ -88,7 +88,7 @@ def find(what: str | Path, base_hash: str | None = None) -> Adapter:
         MissingExtra: a hub id, but huggingface_hub is not installed.
     """
     folder = Path(what).expanduser()
-    if re.fullmatch(NAME, str(what)) and not (folder / CARD).is_file():
+    if Path(what).name == str(what) and not (folder / CARD).is_file():
         known = list_adapters()
         if str(what) not in known:
             return _of_domain(str(what), known, base_hash)

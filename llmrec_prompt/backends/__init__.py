@@ -12,6 +12,7 @@ from llmrec_prompt.backends.base import (
 )
 from llmrec_prompt.backends.loading import load_backend
 from llmrec_prompt.backends.models import DEFAULT_MODEL, adapter_identity, parse_ref
+from llmrec_prompt.backends.pinned import PinnedBackend
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -19,6 +20,7 @@ __all__ = [
     "Capability",
     "Choice",
     "ModelInfo",
+    "PinnedBackend",
     "Score",
     "ScoreRequest",
     "Usage",

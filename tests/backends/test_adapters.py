@@ -181,9 +181,10 @@ def test_odd_adapters_are_refused_and_change_nothing(
 def test_llama_refuses_what_is_no_adapter(engine: Callable[[str], Backend], tmp_path: Path) -> None:
     llama = engine("llama-smollm2-f32")
     before = scores(llama, None)
-    for path in (tmp_path / "none.gguf", tmp_path):
-        with pytest.raises(AdapterError, match="cannot load the adapter"):
-            llama.use(str(path))
+    with pytest.raises(AdapterError, match="cannot load the adapter"):
+        llama.use(str(tmp_path / "none.gguf"))
+    with pytest.raises(AdapterError, match="is no adapter"):
+        llama.use(str(tmp_path))
     (tmp_path / "bad.gguf").write_bytes(b"GGUF")
     with pytest.raises(AdapterError):
         llama.use(str(tmp_path / "bad.gguf"))

@@ -5,6 +5,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
+from llmrec_prompt.adapters.weights import file_state
 from llmrec_prompt.errors import AdapterError, MissingExtra
 
 try:
@@ -13,7 +15,6 @@ try:
 except ImportError as error:
     raise MissingExtra("The hf backend", "hf") from error
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 
 
@@ -23,7 +24,9 @@ class Adapters:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._peft: Any = None
-        self._names: dict[tuple[str, int, int], str] = {}
+        self._layers: list[Any] = []
+        self._current: str | None = None
+        self._names: dict[tuple[str, tuple[int, ...]], str] = {}
 
     def use(self, folder: str | None) -> None:
         """Put the adapter in a folder in force, or none.
@@ -32,20 +35,33 @@ class Adapters:
             AdapterError: the folder holds no LoRA in safetensors for this base.
             MissingExtra: peft is not installed.
         """
-        if folder is None:
-            if self._peft is not None:
-                self._peft.base_model.disable_adapter_layers()
+        name = None if folder is None else self._load(Path(folder))
+        self._switch(name)
+        self._current = name
+
+    def _switch(self, name: str | None) -> None:
+        """Flip every adapted layer to one adapter, or none.
+
+        peft's own `set_adapter` walks all modules and sets which weights want gradients, tens of milliseconds
+        for what is one attribute a layer; nothing here is trained. Should peft keep that attribute
+        elsewhere one day, its own way serves.
+        """
+        for layer in self._layers:
+            layer._disable_adapters = name is None
+            if name is not None:
+                layer._active_adapter = [name]
+        if not self._layers or _in_force(self._layers[0]) == name:
             return
-        name = self._load(Path(folder))
-        self._peft.base_model.enable_adapter_layers()
-        self._peft.set_adapter(name)
-        self._model.eval()
+        if name is None:
+            self._peft.base_model.disable_adapter_layers()
+        else:
+            self._peft.base_model.enable_adapter_layers()
+            self._peft.set_adapter(name)
 
     def _load(self, folder: Path) -> str:
-        check_adapter(self._model, folder)
-        stat = (folder / WEIGHTS).stat()
-        key = (str(folder.resolve()), stat.st_mtime_ns, stat.st_size)
+        key = (str(folder.resolve()), file_state(folder))
         if key not in self._names:
+            check_adapter(self._model, folder)
             name = f"adapter{len(self._names)}"
             self._attach(folder, name)
             self._names[key] = name
@@ -53,27 +69,41 @@ class Adapters:
 
     def _attach(self, folder: Path, name: str) -> None:
         try:
-            from peft import LoraConfig, PeftModel, set_peft_model_state_dict
+            from peft.tuners.tuners_utils import BaseTunerLayer
         except ImportError as error:
             raise MissingExtra("An adapter on the hf backend", "hf") from error
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # peft's deprecated calls; what matters is checked here
-                config = LoraConfig.from_pretrained(str(folder), inference_mode=True)
-                if self._peft is None:
-                    self._peft = PeftModel(self._model, config, adapter_name=name)
-                else:
-                    self._peft.add_adapter(name, config)
-                found = set_peft_model_state_dict(self._peft, load_file(folder / WEIGHTS), adapter_name=name)
-            missing = [key for key in found.missing_keys if f".{name}." in key]
-            if missing or found.unexpected_keys:
-                raise ValueError(f"{len(missing)} weights missing, {len(found.unexpected_keys)} left over")
+            self._inject(folder, name)
         except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
             if self._peft is not None and name in self._peft.peft_config:
                 self._peft.delete_adapter(name)
             raise AdapterError(
                 f"peft cannot put the adapter {folder} on this base: {_line(error)}. Train another."
             ) from error
+        finally:
+            self._model.eval()  # fresh layers are in training mode, with dropout
+            self._layers = [module for module in self._model.modules() if isinstance(module, BaseTunerLayer)]
+            self._switch(self._current)  # which peft may have changed
+
+    def _inject(self, folder: Path, name: str) -> None:
+        from peft import LoraConfig, PeftModel, set_peft_model_state_dict
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # peft's deprecated calls; what matters is checked here
+            config = LoraConfig.from_pretrained(str(folder), inference_mode=True)
+            if self._peft is None:
+                self._peft = PeftModel(self._model, config, adapter_name=name, low_cpu_mem_usage=True)
+            else:
+                self._peft.add_adapter(name, config, low_cpu_mem_usage=True)
+            weights = {key: tensor.float() for key, tensor in load_file(folder / WEIGHTS).items()}
+            found = set_peft_model_state_dict(self._peft, weights, name, low_cpu_mem_usage=True)
+        missing = [key for key in found.missing_keys if f".{name}." in key]
+        if missing or found.unexpected_keys:
+            raise ValueError(f"{len(missing)} weights missing, {len(found.unexpected_keys)} left over")
+
+
+def _in_force(layer: Any) -> str | None:
+    return None if layer.disable_adapters else "+".join(layer.active_adapters)
 
 
 def check_adapter(model: Any, folder: Path) -> None:

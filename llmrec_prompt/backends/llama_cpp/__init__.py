@@ -27,6 +27,7 @@ from llmrec_prompt.backends.base import (
 )
 from llmrec_prompt.backends.labels import normalise_labels, single_tokens
 from llmrec_prompt.backends.llama_cpp import chat
+from llmrec_prompt.backends.llama_cpp.adapters import Adapters
 from llmrec_prompt.backends.llama_cpp.engine import Context, Model, Row, Token
 from llmrec_prompt.errors import ContextOverflow
 
@@ -65,7 +66,7 @@ class LlamaCppBackend:
         self.info = ModelInfo(ref, model_hash, "llama_cpp", self._context.size, self._model.dimensions, CAN)
         self.usage = Usage()
         self.adapter: str | None = None
-        self._adapters: dict[tuple[str, int], Any] = {}
+        self._adapters = Adapters(self._model)
         self._prefix: tuple[int, ...] = ()
         self._prefix_row: Row | None = None
         # A chunk of continuations: enough to fill the cores, small enough that attention over the
@@ -239,15 +240,8 @@ class LlamaCppBackend:
         return len(self._model.tokenize(text))
 
     def use(self, adapter: str | None) -> None:
-        """Switch to a GGUF LoRA file or back to the base; the base stays loaded."""
-        if adapter is None:
-            self._context.set_adapter(None)
-        else:
-            path = Path(adapter)  # trained anew at the same place, it is another adapter
-            key = (adapter, path.stat().st_mtime_ns if path.is_file() else 0)
-            if key not in self._adapters:
-                self._adapters[key] = self._model.load_adapter(path)
-            self._context.set_adapter(self._adapters[key])
+        """Switch to a PEFT folder or a GGUF LoRA file, or back to the base; the base stays loaded."""
+        self._context.set_adapter(None if adapter is None else self._adapters.get(adapter))
         self.adapter = adapter
         self._forget()
 
