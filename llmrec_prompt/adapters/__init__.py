@@ -11,12 +11,15 @@ from llmrec_prompt.adapters.card import (
     user_hash,
     write_users,
 )
+from llmrec_prompt.adapters.modelcard import readme, write_readme
 from llmrec_prompt.adapters.registry import Adapter, add, find, list_adapters, remove
+from llmrec_prompt.adapters.verify import Check, require_sound, verify
 
 __all__ = [
     "Adapter",
     "Base",
     "Card",
+    "Check",
     "Lora",
     "Parent",
     "Source",
@@ -25,7 +28,11 @@ __all__ = [
     "list_adapters",
     "overlap",
     "read_users",
+    "readme",
     "remove",
+    "require_sound",
     "user_hash",
+    "verify",
+    "write_readme",
     "write_users",
 ]
