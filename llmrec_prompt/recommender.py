@@ -1,33 +1,33 @@
 """The facade: a history goes in, recommendations come out."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import DEFAULT_MODEL, Backend, load_backend, parse_ref
 from llmrec_prompt.data import Dataset, TitleIndex, TitleMatch
 from llmrec_prompt.errors import ConfigError, DataError, UnknownName
 from llmrec_prompt.rank import (
     MODES,
     SOURCES,
-    WEIGHTS,
+    TASKS,
     Ranker,
     Rankers,
     Reason,
     Request,
+    Swap,
     in_words,
     leave_one_out,
     rank,
 )
-from llmrec_prompt.retrieve import Retriever
-from llmrec_prompt.scorers import EMBEDDERS, NEED_LOGS, Ingredients
+from llmrec_prompt.scorers import EMBEDDERS, Ingredients
 from llmrec_prompt.templates import HistoryPrompt, Prompter, load_domain
 from llmrec_prompt.types import Item, Ranking
 
-RETRIEVERS = ("embedding", "co-occurrence", "bm25", "popularity")
 Entry = str | Item
 """One thing of a history or of candidates: a title, an id, or an item."""
 
@@ -42,8 +42,12 @@ class Settings:
     """How many items retrieval hands on to be ranked."""
     embedder: str = "auto"
     """`minilm`, `backend`, or `auto`: MiniLM where it is installed."""
-    weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
-    """Parts of mode `fused` and their weights."""
+    weights: Mapping[str, float] | None = None
+    """Parts of mode `fused` and their weights; `llmrec_prompt.rank.WEIGHTS` if None."""
+    popularity_weight: float | None = None
+    """Of log popularity in mode `encoder`; what the adapter's card says for the task if None."""
+    task: str = "catalogue"
+    """Where candidates come from: the whole `catalogue`, or `uniform` or `popular` negatives."""
     prior_weight: float = 1.0
     """How much of an item's prior mode `likelihood` takes off."""
     calibration: str = "catalogue"
@@ -59,6 +63,7 @@ class Settings:
         for kind, value, known in (
             ("calibration", self.calibration, SOURCES),
             ("embedder", self.embedder, EMBEDDERS),
+            ("task", self.task, TASKS),
         ):
             if value not in known:
                 raise UnknownName(kind, value, known)
@@ -84,6 +89,7 @@ class Recommender:
     """Recommends from one data set with one model.
 
     The model is loaded when it is first needed and stays loaded; adapters are swapped on it.
+    Several recommenders may share one loaded model: each call puts its own adapter in force.
 
     >>> rec = Recommender("sample:movies", model="fake:overlap", embedder="backend")
     >>> [r.rank for r in rec.recommend(["Alien (1979)", "Blade Runner (1982)"], k=3).recommendations]
@@ -93,8 +99,8 @@ class Recommender:
         data: a data set or its folder; items alone are enough.
         domain: whose templates speak; the data set's own if None.
         model: a model reference or a loaded backend.
-        mode: one of `llmrec_prompt.rank.MODES`.
-        adapter: a LoRA adapter's path.
+        mode: one of `llmrec_prompt.rank.MODES`; `auto` is what the adapter was trained for, else `fused`.
+        adapter: a LoRA adapter: its name, the domain it serves, a path, or a hub id.
         settings: see `Settings`.
 
     Raises:
@@ -108,7 +114,7 @@ class Recommender:
         *,
         domain: str | None = None,
         model: str | Backend = DEFAULT_MODEL,
-        mode: str = "fused",
+        mode: str = "auto",
         adapter: str | None = None,
         **settings: Any,
     ) -> None:
@@ -126,28 +132,38 @@ class Recommender:
         if isinstance(model, str):
             parse_ref(model)  # a misspelt model shall fail before anything is read or indexed
         self.mode = mode
-        self._model, self._adapter = model, adapter
-        given = Ingredients(
-            self.dataset,
-            self.prompter,
-            lambda: self.backend,
-            embedder=self.settings.embedder,
-            seed=self.settings.seed,
-        )
-        self._rankers = Rankers(
+        self._model = model
+        self._swap = Swap(self._rankers(), self._load, adapter)
+
+    def _rankers(self) -> Rankers:
+        settings = self.settings
+        given = Ingredients(self.dataset, self.prompter, embedder=settings.embedder, seed=settings.seed)
+        return Rankers(
             given,
-            weights=self.settings.weights,
-            prior_weight=self.settings.prior_weight,
-            calibration=self.settings.calibration,
+            weights=settings.weights,
+            prior_weight=settings.prior_weight,
+            calibration=settings.calibration,
+            task=settings.task,
+            popularity_weight=settings.popularity_weight,
         )
 
-    @cached_property
+    def _load(self) -> Backend:
+        return load_backend(self._model) if isinstance(self._model, str) else self._model
+
+    @property
     def backend(self) -> Backend:
-        """The language model, loaded on first use."""
-        backend = load_backend(self._model) if isinstance(self._model, str) else self._model
-        if self._adapter is not None:
-            backend.use(self._adapter)
-        return backend
+        """The language model, loaded on first use, with this recommender's adapter in force."""
+        return self._swap.backend
+
+    @property
+    def card(self) -> Card | None:
+        """Of the adapter in use; None without one, or where it has none."""
+        return self._swap.rankers.card
+
+    @property
+    def fusion(self) -> dict[str, float]:
+        """Parts of mode `fused` and their weights, for this data and adapter."""
+        return self._swap.rankers.fusion()
 
     @property
     def ranker(self) -> Ranker:
@@ -161,17 +177,11 @@ class Recommender:
             UnknownName: no such mode.
             Unsupported: the model lacks what the mode asks for.
         """
-        return self._rankers.ranker(mode)
+        return self._swap.rankers.ranker(mode)
 
     @cached_property
     def _titles(self) -> TitleIndex:
         return TitleIndex(self.dataset.items)
-
-    @cached_property
-    def _retriever(self) -> Retriever:
-        names = [name for name in RETRIEVERS if self.dataset.has_logs or name not in NEED_LOGS]
-        scorers = [self._rankers.scorer(name) for name in names]
-        return Retriever(self.dataset, scorers, size=self.settings.candidates)
 
     def recommend(
         self,
@@ -201,7 +211,7 @@ class Recommender:
         items = self.history(history, user=user)
         exclude = self.settings.exclude_consumed if exclude_consumed is None else exclude_consumed
         consumed = {item.item_id for item in items} | (self.dataset.consumed(user) if user else set())
-        candidates = self._retriever.retrieve(items, consumed if exclude else ())
+        candidates = self._retrieve(items, consumed if exclude else ())
         return self._ranked(items, candidates, user, k=k, explain=explain)
 
     def rank(
@@ -227,18 +237,23 @@ class Recommender:
         Gains are in units of the scores it has among the candidates that retrieval finds for this history.
         """
         items, candidate = self.history(history), self._item(item)
-        others = self._retriever.retrieve(items, {i.item_id for i in (*items, candidate)})
+        others = self._retrieve(items, {i.item_id for i in (*items, candidate)})
         weights = self.ranker.score(items, [candidate, *others]).weights
         return leave_one_out(self.ranker, items, [candidate], weights)[0]
 
     def prompt(self, history: Sequence[Entry] | None = None, *, user: str | None = None) -> HistoryPrompt:
         """The exact prompt a history makes."""
-        return self.prompter.history(self.history(history, user=user))
+        items = self.history(history, user=user)
+        return self.prompter.history(items, show=self._swap.rankers.shown(self.mode))
 
     def use(self, adapter: str | None) -> None:
-        """Swap the LoRA adapter (a path), or None for the base; the base stays loaded."""
-        self._adapter = adapter
-        self.backend.use(adapter)
+        """Swap the LoRA adapter, by name, domain, path or hub id, or None for the base, which stays loaded.
+
+        Raises:
+            UnknownName: there is no such adapter.
+            AdapterError: it is for another base or for other templates; the one before stays in use.
+        """
+        self._swap.use(adapter)
 
     def match(self, texts: Sequence[str]) -> list[TitleMatch]:
         """What each typed text stands for in the catalogue."""
@@ -258,6 +273,10 @@ class Recommender:
         if not entries:
             raise DataError("The history is empty. Give at least one title, id or item.")
         return [self._item(entry) for entry in entries]
+
+    def _retrieve(self, history: list[Item], exclude: Collection[str]) -> list[Item]:
+        retriever = self._swap.rankers.retriever(self.mode, self.settings.candidates)
+        return retriever.retrieve(history, exclude)
 
     def _item(self, entry: Entry) -> Item:
         if isinstance(entry, Item):

@@ -6,6 +6,8 @@ from llmrec_prompt import Dataset, Interaction, Item, Recommender
 from llmrec_prompt.backends.fake import FakeBackend
 from llmrec_prompt.errors import DataError, UnknownName
 
+from .rank.toys import adapter_folder
+
 
 def shop(logs=True):
     items = [Item(item_id=f"i{n}", title=f"{colour} {thing}") for n, (colour, thing) in enumerate(
@@ -72,13 +74,81 @@ def test_model_is_loaded_only_when_a_mode_needs_it():
     assert len(rec.rank(["red cup"], candidates=["i1", "i2"]).ids) == 2
 
 
-def test_use_swaps_the_adapter_on_the_same_model(rec):
+@pytest.fixture
+def adapters(tmp_path, monkeypatch):
+    """An encoder adapter for the shop, and one for books, which saw no prompt of a shop."""
+    monkeypatch.setenv("LLMREC_ADAPTERS", str(tmp_path))
+    rec = Recommender(shop(), model="fake:overlap")
+    base = {"ref": "fake:overlap", "hash": rec.backend.info.hash}
+    prompts = {"shopping": rec.prompter.fingerprint}
+    popularity = {"catalogue": 0.5, "uniform": 2.0}
+    adapter_folder(
+        tmp_path, name="cups", domain="shopping", base=base, templates=prompts, popularity=popularity
+    )
+    adapter_folder(tmp_path, name="novels", domain="books", base=base, templates={}, scale=3.0)
+    return tmp_path
+
+
+def test_use_swaps_the_adapter_on_the_same_model(rec, adapters):
     backend = rec.backend
-    rec.use("somewhere/adapter")
-    assert rec.rank(["red cup"], candidates=["i1", "i2"]).provenance.adapter == "somewhere/adapter"
+    rec.use("cups")
+    assert rec.rank(["red cup"], candidates=["i1", "i2"]).provenance.adapter == "cups"
+    assert rec.backend is backend
+    assert rec.backend.adapter == str(adapters / "cups")
     rec.use(None)
     assert rec.backend is backend
+    assert rec.backend.adapter is None
     assert rec.rank(["red cup"], candidates=["i1", "i2"]).provenance.adapter == ""
+
+
+def test_the_mode_is_the_adapters(rec, adapters):
+    assert rec.rank(["red cup"], candidates=["i1", "i2"]).provenance.mode == "fused"
+    rec.use("books")
+    said = rec.rank(["red cup"], candidates=["i1", "i2"]).provenance
+    assert (said.mode, said.adapter, said.weights["encoder"]) == ("encoder", "novels", 3.0)
+    assert said.events["adapter_foreign_domain"] == 1
+    plain = Recommender(shop(), model="fake:overlap", adapter="books", mode="likelihood", embedder="backend")
+    assert plain.rank(["red cup"], candidates=["i1", "i2"]).provenance.mode == "likelihood"
+
+
+def test_an_encoder_scores_the_whole_catalogue(rec, adapters):
+    rec.use("cups")
+    ranking = rec.recommend(["red cup", "i4"], k=3, explain=True)
+    said = ranking.provenance
+    assert said.candidates == 10  # twelve without the two consumed; retrieval would hand on five
+    assert said.weights == {"encoder": 8.0, "popularity": 0.5}
+    assert "untrained" not in said.settings
+    assert not {"i0", "i4"} & set(ranking.ids)
+    assert any(line.reasons for line in ranking.recommendations)
+    whole = rec.recommend(["red cup", "i4"], k=12, exclude_consumed=False)
+    assert sum(line.probability for line in whole.recommendations) == pytest.approx(1)
+    assert len(whole.ids) == 12
+    assert rec.explain(["red cup", "blue lamp"], "blue chair")[0].item.title == "blue lamp"
+
+
+def test_the_popularity_weight_is_the_tasks_or_the_given_one(adapters):
+    for settings, weight in (({"task": "uniform"}, 2.0), ({"popularity_weight": 7.0}, 7.0)):
+        rec = Recommender(shop(), model="fake:overlap", adapter="cups", **settings)
+        assert rec.recommend(["red cup"]).provenance.weights["popularity"] == weight
+
+
+def test_the_prompt_shows_as_much_as_the_mode_does(rec, adapters):
+    history = ["red cup", "red plate", "red lamp"]
+    assert rec.prompt(history).shown == 3
+    rec.use("cups")
+    assert rec.prompt(history).shown == 2
+
+
+def test_recommenders_share_a_model_each_with_its_own_adapter(adapters):
+    shared = FakeBackend.from_name("overlap")
+    recs = {
+        name: Recommender(shop(), model=shared, adapter=name, mode="encoder") for name in ("cups", "books")
+    }
+    recs[None] = Recommender(shop(), model=shared, mode="encoder")
+    cold = {name: rec.recommend(user="u1").recommendations for name, rec in recs.items()}
+    assert len(set(cold.values())) == 3
+    for name in ("cups", None, "books", "cups", "books", None):
+        assert recs[name].recommend(user="u1").recommendations == cold[name]
 
 
 def test_explain_names_the_history_item_behind_a_candidate():
@@ -104,6 +174,8 @@ def test_explain_names_the_history_item_behind_a_candidate():
         (lambda r: Recommender(r.dataset, model="smolm2"), UnknownName, "Did you mean 'smollm2'?"),
         (lambda r: Recommender(r.dataset, calibration="peers"), UnknownName, "calibration"),
         (lambda r: Recommender(r.dataset, embedder="glove"), UnknownName, "Unknown embedder"),
+        (lambda r: Recommender(r.dataset, task="unifrom"), UnknownName, "Did you mean 'uniform'?"),
+        (lambda r: r.use("nobody's"), UnknownName, "Unknown adapter"),
     ],
 )
 def test_errors(rec, call, error, words):

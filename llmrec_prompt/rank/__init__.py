@@ -2,16 +2,20 @@
 
 from llmrec_prompt.rank.base import Ranker, Request, combine, rank
 from llmrec_prompt.rank.building import MODES, WEIGHTS, Rankers
+from llmrec_prompt.rank.encoder import TASKS, EncoderRanker
 from llmrec_prompt.rank.explain import Reason, in_words, leave_one_out
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.priors import SOURCES, calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
+from llmrec_prompt.rank.swapping import Swap
 
 __all__ = [
     "MODES",
     "SOURCES",
+    "TASKS",
     "WEIGHTS",
+    "EncoderRanker",
     "FusedRanker",
     "LikelihoodRanker",
     "Ranker",
@@ -19,6 +23,7 @@ __all__ = [
     "Reason",
     "Request",
     "ScorerRanker",
+    "Swap",
     "calibration_histories",
     "combine",
     "in_words",

@@ -1,19 +1,25 @@
 """From the name of a mode to a ranker; scorers and priors are shared between modes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Backend
 from llmrec_prompt.errors import ConfigError, UnknownName
 from llmrec_prompt.rank.base import Ranker
+from llmrec_prompt.rank.encoder import EncoderRanker, EncoderScorer
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.priors import calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
+from llmrec_prompt.retrieve import Retriever
 from llmrec_prompt.scorers import NEED_LOGS, SCORERS, Ingredients, Scorer, build_scorer
+from llmrec_prompt.scorers.embedders import embeds_with_model
 
-MODES = (*SCORERS, "likelihood", "fused")
+PARTS = (*SCORERS, "likelihood", "encoder")
+MODES = (*PARTS, "fused", "auto")
+RETRIEVERS = ("embedding", "co-occurrence", "bm25", "popularity")
 PEERS = 4
 """Calibration histories behind an item's prior: each costs one more evaluation of every candidate."""
 
@@ -23,13 +29,25 @@ WEIGHTS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "popularity
 
 @dataclass
 class Rankers:
-    """Builds rankers and scorers from the same ingredients, each once."""
+    """Builds rankers and scorers from the same ingredients under one adapter, each once."""
 
     given: Ingredients
-    weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    weights: Mapping[str, float] | None = None
+    """Of the fusion's parts; the defaults if None."""
     prior_weight: float = 1.0
     calibration: str = "catalogue"
-    _scorers: dict[str, Scorer] = field(default_factory=dict)
+    task: str = "catalogue"
+    popularity_weight: float | None = None
+    """Of the encoder's popularity term; the card's for the task if None."""
+    card: Card | None = None
+    """Of the adapter in force."""
+    shared: dict[str, Scorer] = field(default_factory=dict)
+    """Scorers that no adapter changes."""
+    _own: dict[str, Scorer] = field(default_factory=dict)
+
+    def under(self, backend: Callable[[], Backend], card: Card | None) -> "Rankers":
+        """The same under another adapter: all that it could change is built anew, the rest is shared."""
+        return replace(self, given=replace(self.given, backend=backend), card=card, _own={})
 
     def scorer(self, name: str) -> Scorer:
         """A fitted scorer.
@@ -37,9 +55,11 @@ class Rankers:
         Raises:
             UnknownName: no such scorer.
         """
-        if name not in self._scorers:
-            self._scorers[name] = build_scorer(name, self.given)
-        return self._scorers[name]
+        own = name == "embedding" and embeds_with_model(self.given.embedder)
+        known = self._own if own else self.shared
+        if name not in known:
+            known[name] = build_scorer(name, self.given)
+        return known[name]
 
     @cached_property
     def backend(self) -> Backend:
@@ -53,6 +73,17 @@ class Rankers:
         return self.given.backend()
 
     @cached_property
+    def _encoder(self) -> EncoderRanker:
+        return EncoderRanker(
+            self.backend,
+            self.given.prompter,
+            self.given.dataset,
+            card=self.card,
+            task=self.task,
+            popularity=self.popularity_weight,
+        )
+
+    @cached_property
     def _likelihood(self) -> LikelihoodRanker:
         dataset, prompter = self.given.dataset, self.given.prompter
         peers = calibration_histories(
@@ -62,7 +93,19 @@ class Rankers:
             length=prompter.domain.history,
             seed=self.given.seed,
         )
-        return LikelihoodRanker(self.backend, prompter, peers=peers, prior_weight=self.prior_weight)
+        return LikelihoodRanker(
+            self.backend, prompter, peers=peers, prior_weight=self.prior_weight, card=self.card
+        )
+
+    def resolve(self, mode: str) -> str:
+        """What `auto` stands for: the mode that the adapter was trained for, `fused` without one."""
+        if mode != "auto":
+            return mode
+        return self.card.mode if self.card else "fused"
+
+    def shown(self, mode: str) -> int | None:
+        """How many history items a mode's prompt shows; the domain's number if None."""
+        return self.card.history if self.card and self.resolve(mode) == "encoder" else None
 
     def ranker(self, mode: str) -> Ranker:
         """The ranker of a mode.
@@ -71,19 +114,44 @@ class Rankers:
             UnknownName: no such mode.
             Unsupported: the backend lacks what the mode asks for.
         """
+        mode = self.resolve(mode)
         if mode in SCORERS:
             return ScorerRanker(self.scorer(mode), self.given.dataset)
         if mode == "likelihood":
             return self._likelihood
+        if mode == "encoder":
+            return self._encoder
         if mode == "fused":
             return self._fused()
         raise UnknownName("mode", mode, MODES)
 
-    def _fused(self) -> FusedRanker:
-        """The weighted parts; those that stand on logs only where there are logs."""
-        logs = self.given.dataset.has_logs
-        unknown = [part for part in self.weights if part not in MODES or part == "fused"]
+    def fusion(self) -> dict[str, float]:
+        """Parts of the fusion and their weights, only those that there is the data for.
+
+        By default an adapter that was trained as an encoder takes the place of the likelihood.
+
+        Raises:
+            UnknownName: no such part.
+        """
+        trained = self.card is not None and self.card.mode == "encoder"
+        default = {"encoder" if trained and p == "likelihood" else p: w for p, w in WEIGHTS.items()}
+        weights = default if self.weights is None else self.weights
+        unknown = [part for part in weights if part not in PARTS]
         if unknown:
-            raise UnknownName("part of a fusion", unknown[0], [m for m in MODES if m != "fused"])
-        parts = [(p, w) for p, w in self.weights.items() if w and (logs or p not in NEED_LOGS)]
-        return FusedRanker([(self.ranker(part), weight) for part, weight in parts])
+            raise UnknownName("part of a fusion", unknown[0], PARTS)
+        logs = self.given.dataset.has_logs
+        return {part: w for part, w in weights.items() if w and (logs or part not in NEED_LOGS)}
+
+    def _fused(self) -> FusedRanker:
+        return FusedRanker([(self.ranker(part), weight) for part, weight in self.fusion().items()])
+
+    def retriever(self, mode: str, size: int) -> Retriever:
+        """What finds a mode's candidates: all there are for `encoder`, else the top of several scorers."""
+        dataset, mode = self.given.dataset, self.resolve(mode)
+        if mode == "encoder":
+            return Retriever(dataset, (), size=len(dataset.items))
+        names = [name for name in RETRIEVERS if dataset.has_logs or name not in NEED_LOGS]
+        scorers = [self.scorer(name) for name in names]
+        if mode == "fused" and "encoder" in self.fusion():
+            scorers.insert(0, EncoderScorer(self._encoder))
+        return Retriever(dataset, scorers, size=size)

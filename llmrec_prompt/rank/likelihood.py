@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from llmrec_prompt.backends import Backend, ScoreRequest, Usage, adapter_identity, require
+from llmrec_prompt.adapters import Card
+from llmrec_prompt.backends import Backend, ScoreRequest, Usage, require
 from llmrec_prompt.cache import NumberStore, cache_dir
 from llmrec_prompt.errors import ContextOverflow, DataError
 from llmrec_prompt.rank.base import Array
+from llmrec_prompt.rank.origin import foreign_domain, model_origin
 from llmrec_prompt.rank.priors import Priors
 from llmrec_prompt.templates import HistoryPrompt, Prompter
 from llmrec_prompt.types import Candidates, History, Scored
@@ -28,6 +30,7 @@ class LikelihoodRanker:
         peers: histories whose mean likelihood is each item's prior; the empty history if there are none.
         prior_weight: how much of the prior is taken off; 0 ranks by plain likelihood.
         store: where priors are kept; the user's cache if None.
+        card: of the adapter in force, if it has one.
 
     Raises:
         Unsupported: the backend cannot score.
@@ -43,9 +46,11 @@ class LikelihoodRanker:
         peers: Sequence[History] = (),
         prior_weight: float = 1.0,
         store: NumberStore | None = None,
+        card: Card | None = None,
     ) -> None:
         require(backend, "score", wanted_by="Mode 'likelihood'")
         self._backend, self._prompter, self._weight = backend, prompter, prior_weight
+        self._card = card
         prompts = [self._peer_prompt(peer) for peer in peers]
         store = store or NumberStore(cache_dir() / "priors.sqlite")
         self._priors = Priors(backend, prompts, prompter.history(()).text, store)
@@ -67,7 +72,7 @@ class LikelihoodRanker:
         """
         if not history:
             raise DataError("The history is empty, so a likelihood says nothing. Give at least one item.")
-        events: Counter[str] = Counter()
+        events = Counter(foreign_domain(self._card, self._prompter))
         lines = [self._prompter.continuation(item, events) for item in candidates]
         prompt, likelihood = self._likelihood(history, lines, events)
         prior = self._priors.means(lines, without=prompt.text) if self._weight else np.zeros(len(lines))
@@ -119,11 +124,4 @@ class LikelihoodRanker:
     @property
     def origin(self) -> Mapping[str, Any]:
         """The model, its adapter, the template."""
-        info = self._backend.info
-        return {
-            "model": info.ref,
-            "model_hash": info.hash,
-            "adapter": self._backend.adapter or "",
-            "adapter_hash": adapter_identity(self._backend.adapter),
-            "template_fingerprint": self._prompter.fingerprint,
-        }
+        return model_origin(self._backend, self._prompter, self._card)

@@ -78,9 +78,42 @@ class BackendEmbedder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The states, at unit length."""
-        vectors = self._backend.embed([text + "\n" for text in texts])
-        lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return np.asarray(vectors / lengths, np.float32)
+        return unit_rows(self._backend.embed([text + "\n" for text in texts]))
+
+
+class StateEmbedder:
+    """The encoder mode's: states at the end of texts as they are, which end in a line end already."""
+
+    def __init__(self, backend: Backend) -> None:
+        require(backend, "embed", wanted_by="Mode 'encoder'")
+        self._backend = backend
+
+    @property
+    def id(self) -> str:
+        """Engine, weights and adapter."""
+        info = self._backend.info
+        return f"states-{info.engine}-{info.hash}-{adapter_identity(self._backend.adapter) or 'base'}"
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """The states, at unit length."""
+        return unit_rows(self._backend.embed(texts))
+
+
+def unit_rows(vectors: Vectors) -> Vectors:
+    """Each row at length 1; a row of zeros stays."""
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.asarray(vectors / lengths, np.float32)
+
+
+def embeds_with_model(name: str) -> bool:
+    """Whether the embedder of this name is the language model itself, whose adapter changes its vectors."""
+    if name != "auto":
+        return name == "backend"
+    try:
+        MiniLmEmbedder()
+    except MissingExtra:
+        return True
+    return False
 
 
 def build_embedder(name: str, backend: Callable[[], Backend] | None) -> Embedder:

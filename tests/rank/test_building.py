@@ -23,10 +23,11 @@ def rankers(data=DATA, *, model=True, **options):
 @pytest.mark.parametrize("mode", MODES)
 def test_each_mode_builds_and_ranks(mode):
     made = rankers().ranker(mode)
-    assert made.name == mode
+    name = "fused" if mode == "auto" else mode
+    assert made.name == name
     ranking = rank(made, items("ab"), items("cdef"))
     assert sorted(ranking.ids) == ["c", "d", "e", "f"]
-    assert ranking.provenance.mode == mode
+    assert ranking.provenance.mode == name
     made.prepare(items("cdef"))
 
 

@@ -1,10 +1,14 @@
 """Hand-written rankers, backends and data sets for the tests of the ranking modes."""
 
+import hashlib
+
 import numpy as np
 
+from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Usage
 from llmrec_prompt.backends.fake import FakeBackend
 from llmrec_prompt.data import Cleaning, Dataset
+from llmrec_prompt.errors import ContextOverflow
 from llmrec_prompt.templates import Domain, Prompter
 from llmrec_prompt.types import Interaction, Item, Scored
 
@@ -77,4 +81,59 @@ class Counted:
 
     def take(self):
         asked, self.asked = self.asked, []
+        return asked
+
+
+def card(name="shop-adapter", **fields) -> Card:
+    """The card of an adapter for `fake:function`, whose prompts are those of `prompter()`."""
+    base = {"ref": "fake:function", "hash": FakeBackend(lambda p, t: 0.0).info.hash}
+    known = {"domain": "shop", "objective": "encode", "mode": "encoder", "base": base}
+    known |= {
+        "templates": {"shop": prompter().fingerprint},
+        "lora": {"r": 1, "alpha": 1.0, "targets": ["q_proj"]},
+    }
+    return Card(**{"name": name, "history": 2, "scale": 8.0, **known, **fields})
+
+
+def adapter_folder(place, **fields) -> str:
+    """A folder that has a card and weights of its own, as far as a fake model cares."""
+    made = card(**fields)
+    folder = place / made.name
+    folder.mkdir(parents=True)
+    made.save(folder)
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapter_model.safetensors").write_text(made.name)
+    return str(folder)
+
+
+class States(FakeBackend):
+    """A fake whose states depend on the adapter in force; remembers what was embedded under which."""
+
+    def __init__(self, **options):
+        super().__init__(self._likelihood, **options)
+        self.asked: list[tuple[str | None, str]] = []
+        self.switches = 0
+
+    def _likelihood(self, prompt, text):
+        return -self._dice(prompt, text).random()
+
+    def _dice(self, *parts):
+        digest = hashlib.sha256("\0".join([self.adapter or "", *parts]).encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+    def embed(self, texts):
+        for text in texts:
+            if self.count_tokens(text) > self.info.context:
+                raise ContextOverflow(self.count_tokens(text), self.info.context)
+        self.asked += [(self.adapter, text) for text in texts]
+        self.usage.evaluated += sum(map(self.count_tokens, texts))
+        vectors, size = super().embed(texts), self.info.dimensions
+        return vectors if self.adapter is None else vectors @ self._dice().random((size, size), np.float32)
+
+    def use(self, adapter):
+        self.switches += 1
+        super().use(adapter)
+
+    def take(self):
+        asked, self.asked = [text for _, text in self.asked], []
         return asked

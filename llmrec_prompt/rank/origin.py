@@ -1,0 +1,23 @@
+"""What a score of a language model comes from: the model, its adapter, the template."""
+
+from typing import Any
+
+from llmrec_prompt.adapters import Card
+from llmrec_prompt.backends import Backend, adapter_identity
+from llmrec_prompt.templates import Prompter
+
+
+def model_origin(backend: Backend, prompter: Prompter, card: Card | None) -> dict[str, Any]:
+    """The fields of a `Provenance` that say so; an adapter is called by its card's name, else by its path."""
+    return {
+        "model": backend.info.ref,
+        "model_hash": backend.info.hash,
+        "adapter": card.name if card else backend.adapter or "",
+        "adapter_hash": adapter_identity(backend.adapter),
+        "template_fingerprint": prompter.fingerprint,
+    }
+
+
+def foreign_domain(card: Card | None, prompter: Prompter) -> dict[str, int]:
+    """Event `adapter_foreign_domain`: an adapter's training had no prompt of this domain."""
+    return {"adapter_foreign_domain": 1} if card and prompter.domain.name not in card.templates else {}

@@ -1,0 +1,86 @@
+"""Adapters swapped on one loaded model: what is found, checked and put in force, and what each one leaves."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+from llmrec_prompt.adapters import Card, find
+from llmrec_prompt.adapters.card import CARD, CONFIG
+from llmrec_prompt.backends import Backend, PinnedBackend, adapter_identity
+from llmrec_prompt.rank.building import Rankers
+
+
+class Swap:
+    """Rankers under the base and under every adapter used so far. The model is loaded when first needed.
+
+    What an adapter can change (states, likelihoods) is kept apart for each; going back to one costs nothing.
+
+    Args:
+        base: rankers of the model without an adapter; the others are made after it.
+        load: gives the model.
+        adapter: the one to begin with; looked up when first needed, because that takes the model.
+    """
+
+    def __init__(self, base: Rankers, load: Callable[[], Backend], adapter: str | None) -> None:
+        self._load, self._asked = load, adapter
+        self._base = base.under(lambda: PinnedBackend(self._loaded, None), None)
+        self._made: dict[str, tuple[str, Rankers]] = {}
+        self._current: Rankers | None = None
+
+    @cached_property
+    def _loaded(self) -> Backend:
+        return self._load()
+
+    @property
+    def rankers(self) -> Rankers:
+        """Those of the adapter in use."""
+        if self._current is None:
+            self.use(self._asked)
+        assert self._current is not None
+        return self._current
+
+    @property
+    def backend(self) -> Backend:
+        """The model itself, with the adapter of this swap in force."""
+        adapter = self.rankers.backend.adapter
+        if self._loaded.adapter != adapter:
+            self._loaded.use(adapter)
+        return self._loaded
+
+    def use(self, adapter: str | None) -> None:
+        """Swap; if that fails, the adapter before stays in use.
+
+        Raises:
+            UnknownName: there is no such adapter.
+            AdapterError: it is for another base or for other templates, or cannot be loaded.
+        """
+        self._current = self._base if adapter is None else self._under(adapter)
+
+    def _under(self, adapter: str) -> Rankers:
+        path, card = find_adapter(adapter, self._loaded.info.hash)
+        prompter = self._base.given.prompter
+        if card is not None:
+            card.check_template(prompter.domain.name, prompter.fingerprint)
+        self._loaded.use(path)
+        identity = adapter_identity(path)
+        known, rankers = self._made.get(path, ("", self._base))
+        if known != identity or rankers.card != card:  # new here, or trained anew at the same place
+            rankers = self._base.under(lambda: PinnedBackend(self._loaded, path), card)
+            self._made[path] = identity, rankers
+        return rankers
+
+
+def find_adapter(what: str, model_hash: str) -> tuple[str, Card | None]:
+    """Path and card of an adapter for a model.
+
+    A PEFT folder without a card and a GGUF file are taken as they are: there is nothing to check.
+
+    Raises:
+        UnknownName: there is no such adapter.
+        AdapterError: it was trained on another base, or its card cannot be read.
+    """
+    path = Path(what).expanduser()
+    if path.suffix == ".gguf" or ((path / CONFIG).is_file() and not (path / CARD).exists()):
+        return str(path), None
+    found = find(what, base_hash=model_hash)
+    return str(found.folder), found.card

@@ -1,0 +1,220 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from llmrec_prompt.errors import ContextOverflow, DataError, Unsupported
+from llmrec_prompt.progress import reporting
+from llmrec_prompt.rank import EncoderRanker, combine, leave_one_out, rank
+from llmrec_prompt.rank.encoder import EncoderScorer
+from llmrec_prompt.scorers.embedders import BATCH
+from llmrec_prompt.types import Item
+
+from .toys import States, card, dataset, items, prompter
+
+NAMES = "abcdef"
+DATA = dataset(NAMES, "u1 a b c\nu2 b c d\nu3 c\n")
+SHOP = prompter()
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path))
+
+
+def ranker(backend=None, data=DATA, **options):
+    return EncoderRanker(backend or States(), SHOP, data, **options)
+
+
+def unit(text):
+    vector = States().embed([text])[0]
+    return vector / np.linalg.norm(vector)
+
+
+def cosines(history, candidates):
+    user = unit(SHOP.history(history).text)
+    return [float(unit(SHOP.item(item)) @ user) for item in candidates]
+
+
+def test_scores_by_hand():
+    given = card(scale=8.0, popularity={"catalogue": 0.5, "uniform": 2.0})
+    scored = ranker(card=given).score(items("ab"), items("cdf"))
+    near = cosines(items("ab"), items("cdf"))
+    assert scored.parts["encoder"] == pytest.approx(near, abs=1e-6)
+    assert scored.parts["popularity"] == pytest.approx(np.log([4, 2, 1]))
+    assert scored.weights == {"encoder": 8.0, "popularity": 0.5}
+    assert combine(scored) == pytest.approx(8 * np.array(near) + 0.5 * np.log([4, 2, 1]), abs=1e-5)
+    assert scored.settings == {
+        "history_shown": 2,
+        "history_total": 2,
+        "scale": 8.0,
+        "popularity": 0.5,
+        "task": "catalogue",
+    }
+    assert scored.events == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "weight"),
+    [
+        ({"task": "uniform"}, 2.0),
+        ({"task": "popular"}, 0.0),
+        ({"task": "popular", "popularity": 3.0}, 3.0),
+        ({"task": "uniform", "popularity": 0.0}, 0.0),
+    ],
+)
+def test_the_popularity_weight_is_the_tasks_or_the_given_one(options, weight):
+    made = ranker(card=card(popularity={"catalogue": 0.5, "uniform": 2.0}), **options)
+    assert made.score(items("a"), items("bc")).weights.get("popularity", 0.0) == weight
+    assert made.settings["popularity"] == weight
+
+
+def test_without_logs_there_is_no_popularity():
+    made = ranker(data=dataset(NAMES), card=card(popularity={"catalogue": 0.5}), popularity=3.0)
+    assert made.score(items("a"), items("bc")).weights == {"encoder": 8.0}
+    assert made.settings["popularity"] == 0.0
+
+
+def test_untrained_states_say_so():
+    scored = ranker().score(items("ab"), items("cd"))
+    assert scored.weights == {"encoder": 20.0}
+    assert scored.settings["untrained"] is True
+    assert ranker(card=card(mode="likelihood", scale=None)).settings["untrained"] is True
+    assert "untrained" not in ranker(card=card()).settings
+
+
+def test_the_history_is_as_long_as_in_training():
+    backend = States()
+    scored = ranker(backend, card=card(history=3)).score(items("abcde"), items("f"))
+    assert (scored.settings["history_shown"], scored.settings["history_total"]) == (3, 5)
+    assert backend.asked[0] == (None, SHOP.history(items("cde")).text)
+
+
+def test_a_history_that_does_not_fit_is_shown_shorter_and_counted():
+    room = States().count_tokens(SHOP.history(items("cd")).text)
+    scored = ranker(States(context=room)).score(items("abcd"), items("ef"))
+    assert scored.events == {"history_dropped": 2}
+    assert scored.settings["history_shown"] == 2
+    assert scored.parts["encoder"] == pytest.approx(cosines(items("cd"), items("ef")), abs=1e-6)
+    with pytest.raises(ContextOverflow):
+        ranker(States(context=3)).score(items("abcd"), items("ef"))
+
+
+def test_a_domain_that_the_adapter_was_not_trained_on_is_counted():
+    scored = ranker(card=card(templates={"books": "0" * 16})).score(items("a"), items("b"))
+    assert scored.events == {"adapter_foreign_domain": 1}
+
+
+def test_an_empty_history_is_an_error():
+    for ask in (lambda r: r.score([], items("a")), lambda r: r.catalogue([])):
+        with pytest.raises(DataError, match="history is empty"):
+            ask(ranker())
+
+
+def test_a_backend_that_cannot_embed_is_refused():
+    backend = States()
+    backend.info = dataclasses.replace(backend.info, can=frozenset({"score"}))
+    with pytest.raises(Unsupported, match="Mode 'encoder' asks for 'embed'"):
+        ranker(backend)
+
+
+def test_an_item_is_encoded_once_per_catalogue_text_model_and_adapter(tmp_path):
+    backend = States()
+    made = ranker(backend)
+    made.prepare(items("bc"))
+    assert sorted(backend.take()) == [SHOP.item(i) for i in items("bc")]
+    made.score(items("a"), items("bcd"))
+    assert backend.take() == [SHOP.history(items("a")).text, SHOP.item(items("d")[0])]
+    made.catalogue(items("a"))
+    assert sorted(backend.take()) == [SHOP.item(i) for i in items("aef")]
+    other = States()  # another process
+    ranker(other).catalogue(items("a"))
+    assert other.take() == [SHOP.history(items("a")).text]
+    larger = dataset([*NAMES, "new"])
+    ranker(other, larger).catalogue(items("b"))
+    assert other.take() == [SHOP.history(items("b")).text, SHOP.item(items(["new"])[0])]
+    adapted = States()
+    adapted.use("an/adapter")
+    ranker(adapted).catalogue(items("a"))
+    assert len(adapted.take()) == 1 + len(NAMES)
+
+
+def test_encoding_goes_on_where_it_was_killed():
+    names = [f"i{n}" for n in range(BATCH + 20)]
+    data = dataset(names)
+
+    class Dying(States):
+        def embed(self, texts):
+            if len(self.asked) > BATCH:
+                raise KeyboardInterrupt
+            return super().embed(texts)
+
+    with pytest.raises(KeyboardInterrupt):
+        ranker(Dying(), data).catalogue(items("a"))
+    backend = States()
+    ranker(backend, data).catalogue(items("a"))
+    assert len(backend.take()) == 1 + 20
+
+
+def test_encoding_tells_its_progress():
+    heard = []
+    with reporting(lambda *told: heard.append(told)):
+        ranker().catalogue(items("a"))
+        ranker().catalogue(items("a"))
+    assert heard == [("Encoding the catalogue", 0, 1), ("Encoding the catalogue", 1, 1)]
+
+
+def test_a_warm_call_is_one_forward_and_reads_no_file(monkeypatch):
+    backend = States()
+    made = ranker(backend)
+    made.catalogue(items("a"))
+    backend.take()
+    monkeypatch.setattr("llmrec_prompt.cache.NumberStore.get", None)
+    scored = made.score(items("b"), DATA.items)
+    assert backend.take() == [SHOP.history(items("b")).text]
+    assert combine(scored) == pytest.approx(made.catalogue(items("b")))
+    assert backend.take() == []  # the state of the latest history is remembered
+
+
+def test_a_candidate_from_outside_the_catalogue_is_encoded_on_the_fly():
+    outside = Item(item_id="x", title="Unheard of")
+    made = ranker(popularity=1.0)
+    scored = made.score(items("ab"), [items("c")[0], outside, items("d")[0]])
+    expected = cosines(items("ab"), [items("c")[0], outside, items("d")[0]])
+    assert scored.parts["encoder"] == pytest.approx(expected, abs=1e-6)
+    assert scored.parts["popularity"] == pytest.approx(np.log([4, 1, 2]))
+    alone = ranker().score(items("ab"), [outside])
+    assert alone.parts["encoder"] == pytest.approx(expected[1:2], abs=1e-6)
+
+
+def test_as_a_scorer_it_covers_the_catalogue():
+    made = ranker(card=card(popularity={"catalogue": 0.5}))
+    scorer = EncoderScorer(made)
+    assert scorer.name == "encoder"
+    assert scorer.score(items("ab")) == pytest.approx(combine(made.score(items("ab"), DATA.items)))
+    assert scorer.settings == {"scale": 8.0, "popularity": 0.5, "task": "catalogue"}
+
+
+def test_a_ranking_says_where_it_comes_from():
+    backend = States()
+    backend.use("an/adapter")
+    said = rank(ranker(backend, card=card("films")), items("a"), items("bc")).provenance
+    assert (said.mode, said.model, said.adapter) == ("encoder", "fake:function", "films")
+    assert said.adapter_hash == "an/adapter"
+    assert said.template_fingerprint == SHOP.fingerprint
+    assert said.tokens_evaluated == backend.usage.evaluated > 0
+
+
+def test_reasons_cost_one_forward_for_each_item_left_out():
+    backend = States()
+    made = ranker(backend, card=card(history=10, popularity={"catalogue": 0.5}))
+    history = [Item(item_id=t, title=t) for t in ("night train", "sea air", "old town")]
+    candidate = Item(item_id="new", title="sea view")
+    weights = made.score(history, [candidate]).weights
+    backend.take()
+    reasons = leave_one_out(made, history, [candidate], weights)[0]
+    left = [history[1:], [history[0], history[2]], history[:2]]
+    assert backend.take() == [SHOP.history(items_).text for items_ in left]
+    assert [reason.item.title for reason in reasons] == ["sea air"]
+    gain = cosines(history, [candidate])[0] - cosines(left[1], [candidate])[0]
+    assert reasons[0].gain == pytest.approx(8 * gain, abs=1e-5)
