@@ -26,6 +26,9 @@ def run(
     domain: o.DomainName = None,
     language: o.Language = None,
     adapter: o.Adapter = None,
+    popularity_weight: Annotated[
+        float | None, typer.Option(help="The encoder's; the adapter's own for these negatives by default.")
+    ] = None,
     embedder: o.Embedder = "auto",
     seed: o.Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Run directory; runs/… by default.")] = None,
@@ -46,6 +49,7 @@ def run(
         domain=domain,
         language=language,
         adapter=adapter,
+        popularity_weight=popularity_weight,
         embedder=embedder,
         seed=seed,
     )

@@ -20,8 +20,17 @@ DomainName = Annotated[
 Model = Annotated[
     str, typer.Option("--model", envvar="LLMREC_MODEL", help="Model; see `llmrec models list`.")
 ]
-Adapter = Annotated[str | None, typer.Option("--adapter", help="Path of a LoRA adapter.", metavar="PATH")]
-Mode = Annotated[str, typer.Option("--mode", help=f"How to rank: {', '.join(MODES)}.")]
+Adapter = Annotated[
+    str | None,
+    typer.Option("--adapter", help="LoRA adapter: name, domain, folder or hub id.", metavar="ADAPTER"),
+]
+Mode = Annotated[
+    str,
+    typer.Option(
+        "--mode",
+        help=f"How to rank: {', '.join(MODES)}; auto is what the adapter was trained for, else fused.",
+    ),
+]
 Language = Annotated[str | None, typer.Option("--language", help="Language of the prompt, such as zh.")]
 Embedder = Annotated[str, typer.Option("--embedder", help="auto, minilm or backend.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Add reasons by leaving history items out.")]

@@ -1,0 +1,104 @@
+import json
+
+import pytest
+
+from llmrec_prompt import Dataset, Interaction, Item
+from llmrec_prompt.adapters import user_hash, write_users
+from llmrec_prompt.backends import load_backend
+from llmrec_prompt.data import write_two_file
+from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.evaluate import Plan, evaluate
+from llmrec_prompt.templates import Prompter, load_domain
+
+from ..rank.toys import adapter_folder
+
+MODEL = "fake:overlap"
+WORDS = ("red", "green", "blue", "old", "new", "big")
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LLMREC_ADAPTERS", str(tmp_path / "adapters"))
+
+
+@pytest.fixture
+def shop(tmp_path):
+    items = [Item(item_id=f"i{n}", title=f"{a} {b}") for n, (a, b) in enumerate(
+        (a, b) for a in WORDS for b in ("cup", "lamp", "chair", "door", "roof"))]  # fmt: skip
+    rows = [Interaction(f"u{u}", f"i{(7 * u + n) % 30}", None, n) for u in range(12) for n in range(4)]
+    folder = tmp_path / "shop"
+    write_two_file(Dataset.from_rows(items, rows, name="shop", domain="shopping"), folder)
+    return str(folder)
+
+
+@pytest.fixture
+def cups(tmp_path, shop):
+    """An encoder adapter for the shop."""
+    dataset = Dataset.load(shop)
+    return adapter_folder(
+        tmp_path / "adapters",
+        name="cups",
+        domain="shopping",
+        base={"ref": MODEL, "hash": load_backend(MODEL).info.hash},
+        templates={"shopping": Prompter(load_domain("shopping"), catalogue=dataset.items).fingerprint},
+        popularity={"catalogue": 9.0, "uniform": 0.5, "popular": 0.0},
+    )
+
+
+def run(shop, out, **options):
+    plan = Plan(
+        **{"data": shop, "users": 8, "candidates": 6, "model": MODEL, "embedder": "backend", **options}
+    )
+    report = evaluate(plan, out=out)
+    return report, json.loads((out / "manifest.json").read_text())
+
+
+def test_without_an_adapter_the_encoder_stands_untrained(shop, tmp_path):
+    report, manifest = run(shop, tmp_path / "run", rankers=("encoder", "random"))
+    assert set(report.rankers) == {"encoder", "random"}
+    assert report.costs["encoder"]["tokens_per_user"] == 0  # a fake embeds for nothing
+    assert manifest["encoder"] == {"scale": 20.0, "popularity": 0.0, "task": "uniform", "untrained": True}
+    assert not {"adapter_hash", "adapter_name", "auto"} & set(manifest)
+
+
+@pytest.mark.parametrize(
+    ("options", "task", "weight"),
+    [
+        ({}, "uniform", 0.5),
+        ({"negatives": "popular"}, "popular", 0.0),
+        ({"negatives": "popular", "popularity_weight": 1.5}, "popular", 1.5),
+    ],
+)
+def test_the_popularity_weight_is_that_of_the_negatives(shop, cups, tmp_path, options, task, weight):
+    report, manifest = run(shop, tmp_path / "run", adapter="shopping", rankers=("auto", "fused"), **options)
+    assert set(report.rankers) == {"auto", "fused"}
+    assert manifest["auto"] == "encoder"
+    assert manifest["encoder"] == {"scale": 8.0, "popularity": weight, "task": task}
+    assert manifest["adapter_name"] == "cups"
+    assert len(manifest["adapter_hash"]) == 16
+    assert set(manifest["weights"]) == {"encoder", "embedding", "popularity", "co-occurrence"}
+
+
+def test_given_negatives_count_as_the_catalogue(shop, cups, tmp_path):
+    file = tmp_path / "candidates.tsv"
+    file.write_text("u1\ti0 i1 i2 i3\nu2\ti5 i6 i20 i21\n")
+    _, manifest = run(shop, tmp_path / "run", adapter="cups", negatives=str(file), rankers=("encoder",))
+    assert manifest["encoder"] == {"scale": 8.0, "popularity": 9.0, "task": "catalogue"}
+
+
+def test_a_run_is_not_mixed_with_another_adapters(shop, cups, tmp_path):
+    run(shop, tmp_path / "run", adapter="cups", rankers=("encoder",))
+    (tmp_path / "adapters" / "cups" / "adapter_model.safetensors").write_text("trained on")
+    with pytest.raises(ConfigError, match="was made with adapter_hash"):
+        run(shop, tmp_path / "run", adapter="cups", rankers=("encoder",))
+
+
+def test_users_that_were_trained_on_are_not_tested(shop, cups, tmp_path):
+    write_users(cups, [user_hash("shop", f"u{n}") for n in (0, 1)] + [user_hash("other", "u5")])
+    with pytest.raises(ConfigError, match="'cups' was trained on 2 of the 12 users to be tested"):
+        run(shop, tmp_path / "run", adapter="cups", users=None, rankers=("encoder",))
+    assert not (tmp_path / "run").exists()
+    write_users(cups, [user_hash("other", "u5")])
+    report, _ = run(shop, tmp_path / "run", adapter="cups", users=None, rankers=("encoder",))
+    assert report.facts["users"] == 12
