@@ -69,4 +69,5 @@ def test_wheel_works_away_from_the_repository(unpacked, tmp_path):
 def test_wheel_holds_what_it_should(unpacked):
     assert (unpacked / "llmrec_prompt" / "py.typed").is_file()
     assert (unpacked / "llmrec_prompt" / "prompts" / "base" / "zh" / "history.j2").is_file()
+    assert (unpacked / "llmrec_prompt" / "shipped_adapters" / "README.md").is_file()
     assert not (unpacked / "tests").exists()

@@ -49,11 +49,7 @@ def search_path() -> list[Path]:
         _ROOM / "shipped_adapters",
         _ROOM.parent / "adapters",
     ]
-    found: dict[Path, Path] = {}
-    for place in places:
-        if place.is_dir():
-            found.setdefault(place.resolve(), place)
-    return list(found.values())
+    return list(dict.fromkeys(place.resolve() for place in places if place.is_dir()))
 
 
 def list_adapters() -> dict[str, Adapter]:

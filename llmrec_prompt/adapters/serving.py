@@ -11,12 +11,14 @@ ENCODER = "encoder"
 
 
 def vllm_command(card: Card, folder: Path, base: str) -> str:
-    """Serve base and adapter by vLLM; requests choose by model name (the base's, or the adapter's).
+    """Serve base (a folder or a hub id) and adapter by vLLM; requests choose by name, the base's or its.
 
     An encoder is served as a pooling model: `/v1/embeddings` answers the last token's state, normalised.
     """
     rank = next(rank for rank in VLLM_RANKS if rank >= card.lora.r)
-    words = ["vllm", "serve", base, "--enable-lora", "--max-lora-rank", str(rank)]
+    name, at, revision = base.partition("@")
+    words = ["vllm", "serve", name, *(["--revision", revision] if at else [])]
+    words += ["--enable-lora", "--max-lora-rank", str(rank)]
     words += ["--lora-modules", f"{card.name}={folder}"]
     if card.mode == ENCODER:
         words += ["--runner", "pooling", "--convert", "embed"]

@@ -41,18 +41,28 @@ def _load_fake(ref: ModelRef, context: int, threads: int | None) -> Backend:
 def _load_llama(ref: ModelRef, context: int, threads: int | None) -> Backend:
     from llmrec_prompt.backends.llama_cpp import LlamaCppBackend
 
-    source = gguf_path(ref.target)
-    digest = file_hash(source)
-    small = ref.target in PACKAGED
-    path = half_precision_copy(source, digest) if small else source
+    path, digest = gguf_file(ref)
     return LlamaCppBackend(
         path,
         ref=ref.text,
-        model_hash=digest if path == source else f"{digest}-f16",
+        model_hash=digest,
         context=context,
         threads=threads,
-        exact=small,
+        exact=ref.target in PACKAGED,
     )
+
+
+def gguf_file(ref: ModelRef) -> tuple[Path, str]:
+    """The GGUF file that llama.cpp loads for a reference, and the identity of its weights.
+
+    Raises:
+        ConfigError: there is no such file.
+        MissingExtra: the model's package is not installed.
+    """
+    source = gguf_path(ref.target)
+    digest = file_hash(source)
+    path = half_precision_copy(source, digest) if ref.target in PACKAGED else source
+    return path, digest if path == source else f"{digest}-f16"
 
 
 def _load_hf(ref: ModelRef, context: int, threads: int | None) -> Backend:

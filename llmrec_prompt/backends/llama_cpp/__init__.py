@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from llmrec_prompt.adapters.gguf import Shape, twin_path, write_twin
 from llmrec_prompt.backends.base import (
     Capability,
     Choice,
@@ -244,6 +245,16 @@ class LlamaCppBackend:
         self._context.set_adapter(None if adapter is None else self._adapters.get(adapter))
         self.adapter = adapter
         self._forget()
+
+    def write_twin(self, folder: Path, out: Path | None = None) -> Path:
+        """Write a PEFT folder's LoRA as the GGUF file that llama.cpp loads on this base, or into the cache.
+
+        Raises:
+            AdapterError: the adapter or this model is of a kind that cannot be written.
+            MissingExtra: the gguf package is not installed.
+        """
+        shape = Shape.of(self._model.metadata)
+        return write_twin(folder, out or twin_path(folder, shape), shape)
 
     def _forget(self) -> None:
         self._context.clear()
