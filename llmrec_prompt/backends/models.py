@@ -24,6 +24,8 @@ class Packaged:
     licence: str
     locate: Callable[[], Path]
     note: str = ""
+    hub: str = ""
+    """Where the unquantised weights are on the Hugging Face hub."""
 
 
 def packaged_file(package: str, pattern: str, extra: str) -> Path:
@@ -59,12 +61,13 @@ def _gemma3_270m() -> Path:
 
 
 PACKAGED = {
-    "smollm2": Packaged("local", "Apache-2.0", _smollm2),
+    "smollm2": Packaged("local", "Apache-2.0", _smollm2, hub="HuggingFaceTB/SmolLM2-135M-Instruct"),
     "gemma3-270m": Packaged(
         "gemma3-270m",
         "Gemma terms of use",
         _gemma3_270m,
         "gemma3-270m comes under the Gemma terms of use (ai.google.dev/gemma/terms), not an open licence.",
+        "google/gemma-3-270m",
     ),
 }
 

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from llmrec_prompt.cli import adapters, data, evaluate, models, prompts, recommend
+from llmrec_prompt.cli import adapt, adapters, data, evaluate, models, prompts, recommend
 from llmrec_prompt.cli.output import errors
 from llmrec_prompt.errors import LlmrecError
 
@@ -24,6 +24,7 @@ app.add_typer(prompts.app, name="prompts")
 app.add_typer(prompts.domain_app, name="domain")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(adapt.app, name="adapt")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(models.app, name="models")
 app.command("doctor")(models.doctor)

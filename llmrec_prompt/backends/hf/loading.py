@@ -11,6 +11,7 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,40 @@ FORM = 1
 """Number of the conversion below; raised when its result changes, so that old copies are made again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Located:
+    """What transformers is to load: a folder or hub id, its further options, and the weights' hash if known."""
+
+    name: str
+    digest: str
+    hub: str = ""
+    """Its name on the hub, if it has one."""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def locate(ref: ModelRef) -> Located:
+    """Find a folder, a hub id with an optional `@revision`, a GGUF file or a packaged model.
+
+    Raises:
+        ConfigError: the target is none of these.
+        BackendError: a GGUF file cannot be taken apart.
+    """
+    folder = Path(ref.target).expanduser()
+    if ref.target in PACKAGED or folder.suffix == ".gguf":
+        source = gguf_path(ref.target)
+        digest = file_hash(source)
+        hub = PACKAGED[ref.target].hub if ref.target in PACKAGED else ""
+        return Located(str(_dequantised(source, digest)), digest, hub)
+    if folder.is_dir():
+        return Located(str(folder), _folder_hash(folder))
+    if HUB_ID.fullmatch(ref.target):
+        name, _, revision = ref.target.partition("@")
+        return Located(name, "", name, {"revision": revision or None, "local_files_only": offline()})
+    raise ConfigError(
+        f"{ref.target!r} is no folder, GGUF file or hub id. Write for example hf:org/model@revision."
+    )
+
+
 def load_hf(ref: ModelRef, *, context: int, threads: int | None) -> HfBackend:
     """Load a folder, a hub id with an optional `@revision`, a GGUF file or a packaged model.
 
@@ -44,22 +79,9 @@ def load_hf(ref: ModelRef, *, context: int, threads: int | None) -> HfBackend:
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    folder = Path(ref.target).expanduser()
-    if ref.target in PACKAGED or folder.suffix == ".gguf":
-        source = gguf_path(ref.target)
-        digest = file_hash(source)
-        tokenizer, model = _load(str(_dequantised(source, digest)))
-    elif folder.is_dir():
-        digest = _folder_hash(folder)
-        tokenizer, model = _load(str(folder))
-    elif HUB_ID.fullmatch(ref.target):
-        name, _, revision = ref.target.partition("@")
-        tokenizer, model = _load(name, revision=revision or None, local_files_only=offline())
-        digest = getattr(model.config, "_commit_hash", None) or "unknown"
-    else:
-        raise ConfigError(
-            f"{ref.target!r} is no folder, GGUF file or hub id. Write for example hf:org/model@revision."
-        )
+    found = locate(ref)
+    tokenizer, model = _load(found.name, **found.options)
+    digest = found.digest or getattr(model.config, "_commit_hash", None) or "unknown"
     if model.dtype != torch.float32:  # other scores than the same weights give on a CPU
         digest += "-" + str(model.dtype).removeprefix("torch.")
     return HfBackend(tokenizer, model, ref=ref.text, model_hash=digest, context=context)

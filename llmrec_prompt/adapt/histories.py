@@ -1,0 +1,162 @@
+"""Behaviour as training examples: whose histories, cut into windows, in tokens."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from llmrec_prompt.adapt.recipe import Source
+from llmrec_prompt.data import Case, Dataset
+from llmrec_prompt.data.splits import seeded_order
+from llmrec_prompt.errors import DataError, TemplateError
+from llmrec_prompt.templates import Prompter, load_domain
+
+Tokenize = Callable[[str, bool], list[int]]
+"""(text, whether the model's first token comes first) → token ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A piece of one user's history as the prompt shows it.
+
+    `ends[k]` is where the line of item k ends in `tokens`; `targets[k]` is the catalogue row of the item
+    after it. `own` are the rows of all that the user has: none of them is a fair negative.
+    """
+
+    tokens: tuple[int, ...]
+    ends: tuple[int, ...]
+    targets: tuple[int, ...]
+    rows: tuple[int, ...]
+    own: npt.NDArray[np.int64] = field(compare=False)
+
+
+class Texts:
+    """The prompts of one domain in tokens, each line and item once.
+
+    Args:
+        dataset: its catalogue.
+        prompter: renders it; what trains is what ranks.
+        tokenize: the model's.
+    """
+
+    def __init__(self, dataset: Dataset, prompter: Prompter, tokenize: Tokenize) -> None:
+        self.dataset, self.prompter, self._tokenize = dataset, prompter, tokenize
+        self._lines: dict[int, list[int]] = {}
+        self._items: dict[int, tuple[int, ...]] = {}
+
+    @cached_property
+    def _head(self) -> list[int]:
+        return self._tokenize(self.prompter.history(()).text, True)
+
+    def line(self, row: int) -> list[int]:
+        """An item's line with its line end."""
+        if row not in self._lines:
+            text = self.prompter.continuation(self.dataset.items[row])
+            self._lines[row] = self._tokenize(text, False)
+        return self._lines[row]
+
+    def item(self, row: int) -> tuple[int, ...]:
+        """An item alone, as the encoder reads it."""
+        if row not in self._items:
+            self._items[row] = tuple(self._tokenize(self.prompter.item(self.dataset.items[row]), True))
+        return self._items[row]
+
+    def history(self, rows: Sequence[int]) -> tuple[list[int], list[int]]:
+        """The prompt that shows these items: its tokens, and where each item's line ends."""
+        tokens, ends = list(self._head), []
+        for row in rows:
+            tokens += self.line(row)
+            ends.append(len(tokens) - 1)
+        return tokens, ends
+
+    def check(self, rows: Sequence[int]) -> None:
+        """Make sure that what is put together line by line is the very prompt that ranks.
+
+        Raises:
+            TemplateError: the domain's template is not a head and one line an item.
+        """
+        items = [self.dataset.items[row] for row in rows]
+        prompt = self.prompter.history(items, show=len(items)).text
+        if self._tokenize(prompt, True) != self.history(rows)[0]:
+            raise TemplateError(
+                f"Domain {self.prompter.domain.name!r}: its history template is not a head and one line an "
+                "item, so it cannot be trained on every position. Use the base template, or objective rank."
+            )
+
+
+class Population:
+    """The users of one source, apart: those tested elsewhere, those for validation, those trained on."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.dataset = Dataset.load(source.data)
+        self.domain = load_domain(source.domain or self.dataset.domain)
+        self.prompter = Prompter(self.domain, catalogue=self.dataset.items)
+        order = self._order()
+        cut = source.test + source.validation
+        self.validation = order[source.test : cut]
+        self.users = order[cut:][: source.users]
+        if not self.users and source.users != 0:
+            raise DataError(
+                f"{self.dataset.name} has {len(order)} users with two liked items; {source.test} are for "
+                f"tests and {source.validation} for validation: none is left to train on. Lower test or validation."
+            )
+
+    def _order(self) -> list[str]:
+        eligible = [u for u in self.dataset.users if len(self.dataset.history(u)) > 1]
+        return seeded_order(eligible, 0)
+
+    @cached_property
+    def train(self) -> Dataset:
+        """The logs of the users trained on."""
+        return self.dataset.only(self.users)
+
+    def rows(self, user: str) -> list[int]:
+        """A user's liked items as catalogue rows, oldest first."""
+        return [self.dataset.index[i.item_id] for i in self.dataset.history(user)]
+
+    def cases(self) -> list[Case]:
+        """The validation users' last items, to be predicted."""
+        found = []
+        for user in self.validation:
+            ids = [i.item_id for i in self.dataset.history(user)]
+            found.append(Case(user, tuple(ids[:-1]), ids[-1]))
+        return found
+
+
+def windows(population: Population, texts: Texts, size: int) -> list[Window]:
+    """All training users' histories in pieces of at most `size` items, the latest piece full.
+
+    Consecutive pieces share one item: the last target of a piece is the first item of the next.
+    """
+    found = []
+    for user in population.users:
+        rows = population.rows(user)
+        known = population.dataset.consumed(user)
+        own = np.unique(population.dataset.item_rows(known)).astype(np.int64)
+        end = len(rows) - 1
+        while end > 0:
+            begin = max(0, end - size)
+            shown = rows[begin:end]
+            tokens, ends = texts.history(shown)
+            found.append(
+                Window(tuple(tokens), tuple(ends), tuple(rows[begin + 1 : end + 1]), tuple(shown), own)
+            )
+            end = begin
+    if found:
+        texts.check(found[0].rows)
+        texts.check(found[-1].rows)
+    return found
+
+
+def shuffled(found: Sequence[Window], seed: int) -> list[Window]:
+    """The same windows with targets permuted over all of them: what is left to learn is popularity."""
+    flat = np.concatenate([w.targets for w in found])
+    np.random.default_rng(seed).shuffle(flat)
+    cuts = np.cumsum([len(w.targets) for w in found])[:-1]
+    return [
+        Window(w.tokens, w.ends, tuple(int(t) for t in part), w.rows, w.own)
+        for w, part in zip(found, np.split(flat, cuts), strict=True)
+    ]

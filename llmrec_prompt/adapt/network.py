@@ -1,0 +1,201 @@
+"""The model that is trained: a frozen lower part whose states are kept, and an upper part with LoRA."""
+
+import copy
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from llmrec_prompt.adapt.recipe import Lora
+from llmrec_prompt.cache import NumberStore, cache_dir, content_key
+from llmrec_prompt.errors import MissingExtra, Unsupported
+
+try:
+    import torch
+    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+    from safetensors.torch import load_file
+    from torch import nn
+except ImportError as error:
+    raise MissingExtra("Training", "hf") from error
+
+FORM = {torch.bfloat16: "<i2", torch.float32: "<i4"}
+"""States are kept as their bits, in integers of the same width."""
+
+
+class Network(nn.Module):  # type: ignore[misc]
+    """Token sequences in, the last layer's states out.
+
+    Without LoRA below layer n, the states that enter layer n depend on the text alone. They are computed
+    once per text and kept on disk, so that from the second time on, also in another run, a text costs only
+    the upper layers.
+
+    Args:
+        model: a causal language model of transformers.
+        lora: what to train.
+        start: a PEFT folder whose weights are trained on.
+        base_hash: identity of the base; names the file of kept states. Without it nothing is kept.
+    """
+
+    def __init__(
+        self, model: Any, lora: Lora, *, start: Path | None = None, base_hash: str | None = None
+    ) -> None:
+        super().__init__()
+        depth = model.config.num_hidden_layers
+        self.first = depth - min(lora.layers or depth, depth)
+        config = LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            target_modules=list(lora.targets),
+            layers_to_transform=list(range(self.first, depth)),
+            task_type="CAUSAL_LM",
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # calls of peft's that transformers deprecates
+            self.peft = get_peft_model(model, config)
+        if start is not None:
+            set_peft_model_state_dict(self.peft, load_file(start / "adapter_model.safetensors"))
+        body = model.base_model
+        layers = list(body.layers)
+        # Plain attributes, not submodules: their weights are the model's, and must be saved once.
+        self.__dict__["_lower"] = part(body, layers[: self.first], 0, nn.Identity())
+        self.__dict__["_upper"] = part(body, layers[self.first :], self.first, body.norm)
+        self._store: NumberStore | None = None
+        if self.first and base_hash:
+            kind = str(model.dtype).removeprefix("torch.")
+            path = cache_dir() / "states" / f"{base_hash}-{self.first}-{kind}.sqlite"
+            self._store = NumberStore(path, dtype=FORM[model.dtype])
+        self.tokens = 0
+
+    @property
+    def model(self) -> Any:
+        """The whole causal language model, adapter included."""
+        return self.peft.base_model.model
+
+    @property
+    def device(self) -> Any:
+        """Where its weights are."""
+        return self.model.device
+
+    @property
+    def trainable(self) -> list[tuple[str, Any]]:
+        """Names and parameters of the adapter."""
+        return [(name, p) for name, p in self.peft.named_parameters() if p.requires_grad]
+
+    def states(self, sequences: Sequence[Sequence[int]]) -> Any:
+        """The states (after the final norm) of all tokens, right-padded: (sequences, longest, d).
+
+        Padding comes last and attention looks back only, so it changes nothing and needs no mask.
+        """
+        self.tokens += sum(map(len, sequences))
+        return self._upper(inputs_embeds=_padded(self._below(sequences)), use_cache=False).last_hidden_state
+
+    def ends(self, sequences: Sequence[Sequence[int]]) -> Any:
+        """The state at the end of each sequence: (sequences, d)."""
+        states = self.states(sequences)
+        last = torch.tensor([len(s) - 1 for s in sequences], device=states.device)
+        return states[torch.arange(len(sequences), device=states.device), last]
+
+    def logits(self, states: Any) -> Any:
+        """Next-token logits in single precision."""
+        raw = self.model.get_output_embeddings()(states).float()
+        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        return raw if cap is None else cap * torch.tanh(raw / cap)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def _below(self, sequences: Sequence[Sequence[int]]) -> list[Any]:
+        """What enters the first trained layer, for each sequence (length, d)."""
+        keys = [content_key(",".join(map(str, s))) for s in sequences]
+        texts = dict(zip(keys, sequences, strict=True))
+        known = self._recall(list(texts))
+        missing = [key for key in texts if key not in known]
+        if missing:
+            fresh = self._compute([texts[key] for key in missing])
+            known |= dict(zip(missing, fresh, strict=True))
+            self._keep({key: known[key] for key in missing})
+        return [known[key] for key in keys]
+
+    def _compute(self, sequences: Sequence[Sequence[int]]) -> list[Any]:
+        width = max(map(len, sequences))
+        ids = torch.tensor([[*s, *[0] * (width - len(s))] for s in sequences], device=self.device)
+        states = self._lower(input_ids=ids, use_cache=False).last_hidden_state
+        return [row[: len(s)] for row, s in zip(states, sequences, strict=True)]
+
+    def _recall(self, keys: list[str]) -> dict[str, Any]:
+        if self._store is None:
+            return {}
+        width = self.model.config.hidden_size
+        return {
+            key: torch.tensor(bits).view(self.model.dtype).reshape(-1, width).to(self.device)
+            for key, bits in self._store.get(keys).items()
+        }
+
+    def _keep(self, states: dict[str, Any]) -> None:
+        if self._store is not None:
+            bits = torch.int16 if self.model.dtype == torch.bfloat16 else torch.int32
+            self._store.put({k: s.contiguous().view(bits).cpu().numpy().ravel() for k, s in states.items()})
+
+
+def part(body: Any, layers: Sequence[Any], begin: int, norm: Any) -> Any:
+    """Some consecutive layers of a transformers body as a body of their own, sharing its weights."""
+    cut = copy.copy(body)
+    cut._modules = dict(body._modules)
+    cut.config = copy.copy(body.config)
+    cut.config.num_hidden_layers = len(layers)
+    kinds = getattr(body.config, "layer_types", None)
+    if kinds is not None:
+        cut.config.layer_types = kinds[begin : begin + len(layers)]
+    cut.layers, cut.norm = nn.ModuleList(layers), norm
+    return cut
+
+
+def _padded(states: Sequence[Any]) -> Any:
+    return nn.utils.rnn.pad_sequence(list(states), batch_first=True)
+
+
+def load_base(folder: str, *, precision: str, quantise: bool = False) -> tuple[Any, Any]:
+    """Tokenizer and frozen base for training, and on a GPU where there is one.
+
+    Args:
+        folder: a folder or hub id that transformers loads.
+        precision: `bf16`, `fp32`, or `auto`: bf16 where the device multiplies it in hardware.
+        quantise: 4-bit weights (QLoRA).
+
+    Raises:
+        Unsupported: QLoRA without a GPU or bitsandbytes.
+    """
+    import transformers
+
+    cuda = torch.cuda.is_available()
+    dtype = torch.bfloat16 if half(precision) else torch.float32
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
+    if quantise:
+        options["quantization_config"] = _four_bits(cuda)
+    # Over short texts plain attention is faster on a CPU than the fused kernel.
+    options["attn_implementation"] = "sdpa" if cuda else "eager"
+    transformers.utils.logging.disable_progress_bar()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
+    if cuda and not quantise:
+        model = model.to("cuda")
+    return tokenizer, model.requires_grad_(False)
+
+
+def half(precision: str) -> bool:
+    """Whether to compute in bfloat16."""
+    if precision != "auto":
+        return precision == "bf16"
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _four_bits(cuda: bool) -> Any:
+    import importlib.util
+
+    if not cuda or importlib.util.find_spec("bitsandbytes") is None:
+        raise Unsupported("QLoRA (lora.quantise) needs a GPU and bitsandbytes. Train without it on a CPU.")
+    import transformers
+
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )

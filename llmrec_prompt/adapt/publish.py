@@ -1,0 +1,152 @@
+"""From a trained network to an adapter folder: weights, card, model card, users, curves."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model_state_dict
+from safetensors.torch import save_file
+
+from llmrec_prompt import __version__
+from llmrec_prompt.adapt.building import Bench, autocast
+from llmrec_prompt.adapt.plots import plot_curves
+from llmrec_prompt.adapt.recipe import Recipe, Stage
+from llmrec_prompt.adapt.validation import best_weight, summary
+from llmrec_prompt.adapters import Base, Card, Lora, Parent, Source, user_hash, write_readme, write_users
+from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
+from llmrec_prompt.cache import file_hash
+
+LIBRARIES = ("torch", "transformers", "peft")
+LICENCES = "; "
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A stage that was trained, its weights still in the network."""
+
+    recipe: Recipe
+    stage: Stage
+    bench: Bench
+    log: list[dict[str, Any]]
+    minutes: float
+    start: Path | None
+
+
+def publish(outcome: Outcome, target: Path) -> dict[str, float]:
+    """Write the adapter folder, whole or not at all; gives the validation metrics of what was written."""
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write_weights(outcome.bench.network.peft, outcome.bench.base.hub or outcome.recipe.base, partial)
+    card = make_card(outcome, file_hash(partial / WEIGHTS))
+    card.save(partial)
+    write_users(partial, users_of(outcome.bench))
+    write_readme(card, partial)
+    plot_curves(outcome.log, partial / "curves.svg", title=card.name)
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    return dict(card.metrics["validation"])
+
+
+def write_weights(peft: Any, base: str, folder: Path) -> None:
+    """PEFT's two files, in bfloat16; the network is left with the rounded weights, which then are tested."""
+    with torch.no_grad():
+        for parameter in peft.parameters():
+            if parameter.requires_grad:
+                parameter.copy_(parameter.to(torch.bfloat16))
+    state = {k: v.to(torch.bfloat16).contiguous().cpu() for k, v in get_peft_model_state_dict(peft).items()}
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    config = peft.peft_config["default"].to_dict()
+    config["base_model_name_or_path"], config["inference_mode"] = base, True
+    plain = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
+    (folder / CONFIG).write_text(json.dumps(plain, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def make_card(outcome: Outcome, weights_hash: str) -> Card:
+    """The card, with validation metrics of the weights as they were written."""
+    recipe, stage, bench = outcome.recipe, outcome.stage, outcome.bench
+    domains = list(dict.fromkeys(population.domain.name for population, _ in bench.sources))
+    metrics, popularity = _validated(outcome)
+    layers = range(bench.network.first, bench.network.model.config.num_hidden_layers)
+    return Card(
+        name=stage.name,
+        domain=stage.domain or (domains[0] if len(domains) == 1 else "general"),
+        base=Base(ref=recipe.base, hash=bench.base.digest, hub=bench.base.hub or None),
+        objective=stage.objective,
+        mode="encoder" if bench.module.encode is not None else "likelihood",
+        templates={p.domain.name: p.prompter.fingerprint for p, _ in bench.sources},
+        history=stage.history,
+        scale=round(bench.module.encode.scale, 4) if bench.module.encode is not None else None,
+        popularity=popularity,
+        lora=Lora(
+            r=recipe.lora.r, alpha=recipe.lora.alpha, targets=recipe.lora.targets, layers=tuple(layers)
+        ),
+        data=tuple(_sources(bench)),
+        parents=(Parent(name=outcome.start.name, hash=file_hash(outcome.start / WEIGHTS)),)
+        if outcome.start
+        else (),
+        licence=LICENCES.join(dict.fromkeys(_licence(p) for p, _ in bench.sources)),
+        seed=recipe.seed,
+        metrics=metrics,
+        minutes=outcome.minutes,
+        created=date.today(),
+        weights_hash=weights_hash,
+        recipe=_portable(recipe.model_dump(mode="json") | {"stages": [stage.model_dump(mode="json")]}),
+        versions={"llmrec-prompt": __version__, **{n: importlib.metadata.version(n) for n in LIBRARIES}},
+    )
+
+
+def _validated(outcome: Outcome) -> tuple[dict[str, Any], dict[str, float]]:
+    """Metrics by source, and the popularity weights: of the only source, or the mean over several."""
+    if not outcome.bench.exams:
+        return {"validation": {}}, {}
+    with autocast(outcome.recipe.precision):
+        curves = outcome.bench.curves(catalogue=True)
+    each = {
+        exam.name: {k: round(v, 4) for k, v in summary(c).items()}
+        for exam, c in zip(outcome.bench.exams, curves, strict=True)
+    }
+    names = next(iter(each.values()))
+    mean = {name: round(sum(row[name] for row in each.values()) / len(each), 4) for name in names}
+    weights = {kind: round(sum(best_weight(c[kind]) for c in curves) / len(curves), 3) for kind in curves[0]}
+    return {"validation": mean, **({"by source": each} if len(each) > 1 else {})}, weights
+
+
+def _sources(bench: Bench) -> Iterator[Source]:
+    for population, _ in bench.sources:
+        train = population.train
+        yield Source(
+            name=population.dataset.name,
+            fingerprint=population.dataset.fingerprint,
+            licence=_licence(population),
+            users=len(population.users),
+            interactions=len(train.pairs()[0]),
+        )
+
+
+def users_of(bench: Bench) -> set[str]:
+    """Hashes of everybody whose history was trained on or chose the checkpoint."""
+    return {
+        user_hash(population.dataset.name, user)
+        for population, _ in bench.sources
+        for user in [*population.users, *population.validation]
+    }
+
+
+def _licence(population: Any) -> str:
+    return str(population.dataset.meta.get("licence", "not stated"))
+
+
+def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Data sets by name: where they lay on the machine that trained is nobody's business."""
+    for stage in recipe["stages"]:
+        for source in stage["sources"]:
+            source["data"] = Path(source["data"]).name
+    return recipe

@@ -1,0 +1,112 @@
+"""How good the encoder is on users it was not trained on, and how much popularity each task wants."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from llmrec_prompt.adapt.encode import Encode, unit
+from llmrec_prompt.adapt.histories import Population, Texts
+from llmrec_prompt.adapt.network import Network
+from llmrec_prompt.data import sample_candidates
+from llmrec_prompt.evaluate.metrics import ndcg
+
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
+"""What log-popularity may weigh. 1 is what the training objective takes out."""
+KINDS = ("uniform", "popular")
+BATCH = 16
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One user to be served: history, candidates and target as catalogue rows."""
+
+    history: tuple[int, ...]
+    candidates: tuple[int, ...]
+    target: int
+
+
+class Validation:
+    """The validation users of one source, each with uniform and with popularity-drawn candidates."""
+
+    def __init__(self, population: Population, texts: Texts, *, source: int, shown: int) -> None:
+        self.name = population.dataset.name
+        self._texts, self._source, self._shown = texts, source, shown
+        self._everything = tuple(range(len(population.dataset.items)))
+        index, cases = population.dataset.index, population.cases()
+        known = population.dataset.only([*population.users, *population.validation])
+        logs = known.without([(case.user_id, case.target) for case in cases])
+        self._popularity = np.log1p(logs.popularity())
+        self.tasks: dict[str, list[Task]] = {}
+        for kind in KINDS:
+            lists = [sample_candidates(logs, case, n=20, kind=kind, seed=0) for case in cases]  # type: ignore[arg-type]
+            self.tasks[kind] = [
+                Task(tuple(index[i] for i in case.history), tuple(index[i] for i in ids), index[case.target])
+                for case, ids in zip(cases, lists, strict=True)
+            ]
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def curves(
+        self, network: Network, encode: Encode, *, catalogue: bool = False
+    ) -> dict[str, dict[float, float]]:
+        """Mean NDCG@10 for each kind of candidates and each weight of log-popularity.
+
+        Args:
+            network: as trained so far.
+            encode: reads the items with it.
+            catalogue: also rank the whole catalogue less what the user has.
+        """
+        users = self._users(network)
+        every = {**self.tasks, **({"catalogue": self._whole()} if catalogue else {})}
+        rows = sorted({row for tasks in every.values() for task in tasks for row in task.candidates})
+        items = encode.read(self._source, rows).cpu().numpy()
+        place = {row: i for i, row in enumerate(rows)}
+        found: dict[str, dict[float, float]] = {}
+        for kind, tasks in every.items():
+            cosines = [
+                encode.scale * (items[[place[row] for row in task.candidates]] @ user)
+                for task, user in zip(tasks, users, strict=True)
+            ]
+            found[kind] = {w: self._mean(tasks, cosines, w) for w in WEIGHTS}
+        return found
+
+    def _whole(self) -> list[Task]:
+        return [
+            Task(t.history, tuple(sorted({*self._everything} - {*t.history} | {t.target})), t.target)
+            for t in self.tasks["uniform"]
+        ]
+
+    def _users(self, network: Network) -> Array:
+        prompts = [self._texts.history(task.history[-self._shown :])[0] for task in self.tasks["uniform"]]
+        parts = [
+            unit(network.ends(prompts[i : i + BATCH])).cpu().numpy() for i in range(0, len(prompts), BATCH)
+        ]
+        return np.concatenate(parts)
+
+    def _mean(self, tasks: Sequence[Task], scores: Sequence[Array], weight: float) -> float:
+        values = [
+            quality(own + weight * self._popularity[list(task.candidates)], task)
+            for task, own in zip(tasks, scores, strict=True)
+        ]
+        return float(np.mean(values))
+
+
+def quality(scores: Array, task: Task) -> float:
+    """NDCG@10 of one user."""
+    order = [str(task.candidates[i]) for i in np.argsort(-scores, kind="stable")[:10]]
+    return ndcg(order, {str(task.target)}, k=10)
+
+
+def best_weight(curve: dict[float, float]) -> float:
+    """The weight with the highest metric; the smallest of equals."""
+    return max(sorted(curve), key=lambda weight: curve[weight])
+
+
+def summary(curves: dict[str, Any]) -> dict[str, float]:
+    """One number for each kind of candidates, at its best weight, and their mean, which picks checkpoints."""
+    values = {f"ndcg@10 {kind}": curve[best_weight(curve)] for kind, curve in curves.items()}
+    return {**values, "ndcg@10": float(np.mean([values[f"ndcg@10 {kind}"] for kind in KINDS]))}
