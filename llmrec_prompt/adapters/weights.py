@@ -102,6 +102,8 @@ def read_tensors(path: Path) -> dict[str, Matrix]:
     try:
         data = path.read_bytes()
         (length,) = struct.unpack_from("<Q", data)
+        if length > len(data) - 8:
+            raise ValueError("it is cut off")
         header = json.loads(data[8 : 8 + length])
         return dict(_tensors(header, memoryview(data)[8 + length :]))
     except (OSError, KeyError, TypeError, ValueError, AttributeError, struct.error) as error:
