@@ -13,6 +13,9 @@ from llmrec_prompt.adapt.network import Network
 from llmrec_prompt.adapt.recipe import Stage
 from llmrec_prompt.errors import DataError
 
+POOL = 8
+"""So many batches are drawn at random and then sorted among themselves by length."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
@@ -85,8 +88,18 @@ class Lessons:
         turn = 0
         while True:
             dice = np.random.default_rng([self._seed, source, turn])
-            yield from (int(i) for i in dice.permutation(len(self.windows[source])))
+            yield from self._alike(source, dice)
             turn += 1
+
+    def _alike(self, source: int, dice: np.random.Generator) -> Iterator[int]:
+        """All windows once, in batches of about the same length, so that little is padding."""
+        found, batch = self.windows[source], self._stage.batch
+        order = dice.permutation(len(found))
+        for pool in np.array_split(order, max(1, len(order) // (batch * POOL))):
+            by_length = sorted(pool.tolist(), key=lambda i: len(found[i].tokens))
+            batches = [by_length[begin : begin + batch] for begin in range(0, len(by_length), batch)]
+            for i in dice.permutation(len(batches)):
+                yield from batches[i]
 
     def _take(self, source: int) -> list[int]:
         count = min(self._stage.batch, len(self.windows[source]))

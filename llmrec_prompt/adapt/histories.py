@@ -101,7 +101,7 @@ class Population:
         if not self.users and source.users != 0:
             raise DataError(
                 f"{self.dataset.name} has {len(order)} users with two liked items; {source.test} are for "
-                f"tests and {source.validation} for validation: none is left to train on. Lower test or validation."
+                f"tests and {source.validation} for validation: none is left. Lower test or validation."
             )
 
     def _order(self) -> list[str]:
@@ -136,15 +136,15 @@ def windows(population: Population, texts: Texts, size: int) -> list[Window]:
         rows = population.rows(user)
         known = population.dataset.consumed(user)
         own = np.unique(population.dataset.item_rows(known)).astype(np.int64)
-        end = len(rows) - 1
-        while end > 0:
+        end, left = len(rows) - 1, population.source.windows or len(rows)
+        while end > 0 and left > 0:
             begin = max(0, end - size)
             shown = rows[begin:end]
             tokens, ends = texts.history(shown)
             found.append(
                 Window(tuple(tokens), tuple(ends), tuple(rows[begin + 1 : end + 1]), tuple(shown), own)
             )
-            end = begin
+            end, left = begin, left - 1
     if found:
         texts.check(found[0].rows)
         texts.check(found[-1].rows)

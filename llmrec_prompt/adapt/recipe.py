@@ -33,6 +33,8 @@ class Source(_Strict):
     """The next ones choose checkpoints and weights."""
     users: int | None = Field(default=None, ge=0)
     """How many of the rest to train on; all if None."""
+    windows: int | None = Field(default=None, ge=1)
+    """At most so many pieces of one user's history, the latest, so that a few heavy users do not decide."""
     labelled: bool = True
     """False: the domain classifier and the predictive objective may read its histories, nothing else may."""
 
