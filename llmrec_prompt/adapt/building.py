@@ -37,7 +37,7 @@ class Bench:
 
 
 def build(recipe: Recipe, stage: Stage, start: Path | None) -> Bench:
-    """Load base and data, and read the items for the first time.
+    """Load base and data.
 
     Raises:
         DataError: a data set cannot be read or has too few users.
@@ -64,8 +64,6 @@ def build(recipe: Recipe, stage: Stage, start: Path | None) -> Bench:
     exams = [Validation(*s, source=i, shown=stage.history) for i, s in enumerate(sources) if s[0].validation]
     bench = Bench(base, network, sources, module, lessons, exams, dict)
     bench.evaluate = lambda: _mean([summary(c) for c in bench.curves()])
-    with autocast(recipe.precision):
-        encode.fill()
     return bench
 
 

@@ -73,10 +73,8 @@ class Stage(_Strict):
     """Items of one training history; the encoder mode then shows as many."""
     lr: float = Field(default=5e-4, gt=0)
     warmup: float = Field(default=0.05, ge=0, lt=1)
-    items: int = Field(default=96, ge=1)
-    """`encode`: how many item texts of a step are read with a gradient; the others keep their last state."""
-    negatives: int = Field(default=20_000, ge=1)
-    """`encode`: item states in the softmax; a larger catalogue is sampled by popularity."""
+    items: int = Field(default=128, ge=2)
+    """`encode`: at most so many different targets of a step, each the others' negative."""
     candidates: int = Field(default=8, ge=2)
     """`rank` and `label`: candidates of one prompt, the target among them."""
     evaluate_every: int = Field(default=100, ge=1)
