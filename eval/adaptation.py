@@ -1,0 +1,215 @@
+"""Rank under the shipped adapters and write docs/results-adaptation.md.
+
+    python eval/adaptation.py --data ../shared/data
+
+Leave-last-out as in eval/results.py, on users whose histories no adapter was trained on. Networks (SASRec,
+LSTM, item-kNN) are fitted on the very users that the adapter was trained on. Every answer is kept under
+runs/adaptation, so that a second call only does what is missing.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from llmrec_prompt.adapt.histories import Population
+from llmrec_prompt.adapt.recipe import Source
+from llmrec_prompt.adapters import Adapter, Card, find
+from llmrec_prompt.cli.output import progress
+from llmrec_prompt.data import Dataset
+from llmrec_prompt.errors import MissingExtra
+from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
+from llmrec_prompt.evaluate.offline import check_leak
+from llmrec_prompt.evaluate.run import RunDirectory, write_atomically
+from llmrec_prompt.evaluate.runner import run_exam
+from llmrec_prompt.evaluate.statistics import bootstrap_interval, paired_test
+from llmrec_prompt.rank import Ranker
+from llmrec_prompt.rank.scorer import ScorerRanker
+from llmrec_prompt.recommender import Recommender
+from llmrec_prompt.scorers import Ingredients, build_scorer
+
+TABLES = {
+    "movielens-small": "smollm2-movies",
+    "online-retail": "smollm2-shopping",
+    "ifdb": "smollm2-games",
+    "shakespeare-co": "smollm2-general",
+}
+PLAIN = ("random", "popularity", "embedding", "co-occurrence")
+NETWORKS = ("item-knn", "sasrec", "lstm")
+OURS = ("encoder", "fused")
+METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@10", "mrr")
+HEAD = """# Results with adapters
+
+Written by `python eval/adaptation.py --users {users} --model {model}`; rerun it to get the same tables.
+
+The last liked item of each of {users} users is hidden among 19 others: `uniform` negatives are drawn evenly
+from what the user has not consumed, `popular` ones by popularity. No adapter was trained on a tested user
+(each adapter's `users.txt` is checked). `encoder` is SmolLM2-135M under the adapter, the state after the
+history against the state after the item, plus log popularity with the weight that the card says for these
+negatives (chosen on validation users); `fused` adds MiniLM, co-occurrence and popularity to it. `encoder,
+untrained` and `likelihood, zero-shot` are the same model without an adapter. `item-knn`, `sasrec` and `lstm`
+are fitted on the very users that the adapter was trained on; `co-occurrence` and `popularity` on all logs but
+the hidden items. Means over users, with 95 % bootstrap intervals; p is a paired randomisation test of
+`encoder` against the row. Sampled metrics compare rankers on the same candidates, they are not quality over
+the whole catalogue.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One data set with one kind of negatives."""
+
+    given: argparse.Namespace
+    name: str
+    negatives: str
+    exam: Exam
+    adapter: Adapter
+
+    @property
+    def folder(self) -> Path:
+        """Where its runs are."""
+        return Path("runs/adaptation") / f"{self.name}-{self.negatives}-{self.given.users}"
+
+    def recommender(self, adapter: str | None, **settings: object) -> Recommender:
+        """On the logs without the hidden items."""
+        return Recommender(
+            self.exam.train,
+            model=self.given.backend,
+            adapter=adapter,
+            task=self.negatives,
+            seed=0,
+            **settings,
+        )
+
+
+def main() -> None:
+    """Run what is missing; write the page after every table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
+    parser.add_argument("--users", type=int, default=200)
+    parser.add_argument("--model", default="hf:smollm2", help="the model reference that scores")
+    parser.add_argument("--sets", nargs="*", default=list(TABLES))
+    parser.add_argument("--no-likelihood", action="store_true", help="leave out the slowest row")
+    parser.add_argument("--out", type=Path, default=Path("docs/results-adaptation.md"))
+    given = parser.parse_args()
+    from llmrec_prompt.backends import load_backend
+
+    given.backend = load_backend(given.model)
+    parts = [HEAD.format(users=given.users, model=given.model)]
+    for name in given.sets:
+        if not (given.data / name).is_dir():
+            sys.exit(f"{given.data / name} is not there. Say --data FOLDER.")
+        for negatives in ("uniform", "popular"):
+            parts.append(section(given, name, negatives))
+            given.out.write_text("\n".join(parts), encoding="utf-8")
+            print(f"{name}, {negatives}: written to {given.out}", flush=True)
+
+
+def section(given: argparse.Namespace, name: str, negatives: str) -> str:
+    """Everything about one table, in Markdown."""
+    dataset = Dataset.load(given.data / name)
+    exam = leave_last_out_exam(dataset, users=given.users, candidates=20, negatives=negatives, seed=0)
+    table = Table(given, name, negatives, exam, find(TABLES[name]))
+    values: dict[str, dict[str, dict[str, float]]] = {}
+    for group, make in (("plain", plain), ("adapted", adapted), ("networks", networks)):
+        values |= run_group(table, group, make)
+    return "\n".join([*rows(table, values), ""])
+
+
+def run_group(table: Table, group: str, make: object) -> dict[str, dict[str, dict[str, float]]]:
+    """Metrics per ranker and user of some rankers that share an adapter."""
+    card = table.adapter.card
+    manifest = {
+        "exam": table.exam.fingerprint,
+        "model": table.given.model,
+        "group": group,
+        "data": table.name,
+        "negatives": table.negatives,
+        "adapter": card.weights_hash if card and group != "plain" else "",
+        "likelihood": not table.given.no_likelihood if group == "plain" else None,
+    }
+    run = RunDirectory.start(table.folder / f"{group}-{manifest['adapter'] or 'base'}", manifest, resume=True)
+    marker = run.folder / "done"
+    if not marker.exists():
+        with progress():
+            run_exam(table.exam, make(table), run, seed=0)  # type: ignore[operator]
+        write_atomically(marker, "")
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in run.rows():
+        found.setdefault(row["ranker"], {})[row["user"]] = row["metrics"]
+    return found
+
+
+def plain(table: Table) -> dict[str, Ranker]:
+    """Baselines and the model without an adapter."""
+    base = table.recommender(None)
+    both = table.recommender(None, weights={"popularity": 1.0, "embedding": 1.0})
+    found = {name: base.ranker_of(name) for name in PLAIN}
+    found["popularity + embedding"] = both.ranker_of("fused")
+    found["encoder, untrained"] = base.ranker_of("encoder")
+    if not table.given.no_likelihood:
+        found["likelihood, zero-shot"] = base.ranker_of("likelihood")
+    return found
+
+
+def adapted(table: Table) -> dict[str, Ranker]:
+    """The model under the adapter; refuses users it was trained on."""
+    recommender = table.recommender(str(table.adapter.folder))
+    check_leak(table.exam, recommender)
+    return {name: recommender.ranker_of(name) for name in OURS}
+
+
+def networks(table: Table) -> dict[str, Ranker]:
+    """Fitted on the adapter's own training users; none where it saw nobody of this data set."""
+    source = source_of(table.adapter.card, table.name)
+    if source is None:
+        return {}
+    population = Population(source.model_copy(update={"data": str(table.given.data / table.name)}))
+    ingredients = Ingredients(population.train, population.prompter, seed=0)
+    try:
+        return {name: ScorerRanker(build_scorer(name, ingredients), population.dataset) for name in NETWORKS}
+    except MissingExtra as error:
+        sys.exit(str(error))
+
+
+def source_of(card: Card | None, name: str) -> Source | None:
+    """What the adapter's own recipe says of a data set."""
+    stages = (card.recipe if card else {}).get("stages", [])
+    for source in (s for stage in stages for s in stage["sources"]):
+        if source["data"] == name:
+            return Source.model_validate(source)
+    return None
+
+
+def rows(table: Table, values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
+    """The table, the best first, with a test of every row against the encoder."""
+    users = sorted(values["encoder"])
+    per_user = {n: np.array([v[u]["ndcg@10"] for u in users]) for n, v in values.items()}
+    card = table.adapter.card
+    yield f"## {table.name}, {table.negatives} negatives"
+    yield ""
+    weight = card.popularity.get(table.negatives, 0.0) if card else 0.0
+    yield f"Adapter `{card.name if card else table.adapter.folder.name}`, popularity weight {weight:g}."
+    yield ""
+    yield f"| ranker | {' | '.join(METRICS)} | encoder minus row (p) |"
+    yield "|---|" + "---|" * (len(METRICS) + 1)
+    for name in sorted(per_user, key=lambda n: -per_user[n].mean()):
+        cells = [f"{np.mean([values[name][u][m] for u in users]):.3f}" for m in METRICS]
+        interval = bootstrap_interval(per_user[name], seed=0)
+        cells[3] += f" ({interval.low:.3f}-{interval.high:.3f})"
+        gap = per_user["encoder"] - per_user[name]
+        test = (
+            ""
+            if name == "encoder"
+            else f"{gap.mean():+.3f} ({paired_test(per_user['encoder'], per_user[name]):.4f})"
+        )
+        yield f"| {name} | {' | '.join(cells)} | {test} |"
+
+
+if __name__ == "__main__":
+    main()

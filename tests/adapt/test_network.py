@@ -1,0 +1,60 @@
+import copy
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="training is NOT TESTED: the extra [hf] is not installed")
+pytest.importorskip("peft", reason="training is NOT TESTED: the extra [hf] is not installed")
+
+from llmrec_prompt.adapt.network import Network, load_base  # noqa: E402
+from llmrec_prompt.adapt.recipe import Lora  # noqa: E402
+from llmrec_prompt.errors import Unsupported  # noqa: E402
+
+TEXTS = [(5, 9, 11, 40, 7), (8, 8), (301, 12, 13)]
+
+
+@pytest.fixture
+def model(tiny):
+    return load_base(str(tiny), precision="fp32")[1]
+
+
+def plain_states(model, text):
+    return model.base_model(input_ids=torch.tensor([text])).last_hidden_state[0]
+
+
+@pytest.mark.parametrize("layers", [None, 1, 2])
+def test_states_are_the_models_own_whatever_part_is_trained(model, layers):
+    wanted = [plain_states(copy.deepcopy(model), text) for text in TEXTS]
+    network = Network(model, Lora(layers=layers))
+    states = network.states(TEXTS)
+    for own, text, row in zip(wanted, TEXTS, states, strict=True):
+        torch.testing.assert_close(row[: len(text)], own, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network.ends(TEXTS)[1], wanted[1][-1], rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_upper_layers_learn(model):
+    network = Network(model, Lora(layers=1, r=4))
+    assert {name.split("layers.")[1][0] for name, _ in network.trainable} == {"1"}
+    network.ends(TEXTS).pow(2).sum().backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for _, p in network.trainable)
+    assert all(p.grad is None for n, p in network.named_parameters() if "lora" not in n)
+
+
+def test_kept_states_are_the_computed_ones_and_are_used(model, monkeypatch, tmp_path):
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path))
+    network = Network(model, Lora(layers=1), base_hash="abc")
+    first = network.states(TEXTS).detach()
+    assert list((tmp_path / "states").glob("abc-1-float32.sqlite"))
+    network.__dict__["_lower"] = None  # whatever is not kept would now fail
+    assert torch.equal(network.states(TEXTS), first)
+
+
+def test_nothing_is_kept_where_every_layer_learns(model, monkeypatch, tmp_path):
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path))
+    Network(model, Lora(), base_hash="abc").states(TEXTS)
+    assert not (tmp_path / "states").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_four_bits_need_a_gpu(tiny):
+    with pytest.raises(Unsupported, match="needs a GPU"):
+        load_base(str(tiny), precision="fp32", quantise=True)
