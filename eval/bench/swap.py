@@ -10,6 +10,8 @@ first score after a switch costs beyond the same score again with nothing kept.
 import argparse
 import gc
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from llmrec_prompt.backends import Backend, ScoreRequest, load_backend
+from llmrec_prompt.cache import cache_dir
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 REQUEST = ScoreRequest(
@@ -34,27 +37,29 @@ def main() -> None:
     )
     parser.add_argument("--switches", type=int, default=500)
     parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--first", nargs=2, metavar=("MODEL", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.first:
+        print(first_load(load_backend(options.first[0]), options.first[1]))
+        return
     hf = load_backend("hf:smollm2")
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["LLMREC_CACHE"], kept = str(Path(folder) / "cache"), os.environ.get("LLMREC_CACHE")
         names = [write_adapter(hf, Path(folder) / f"{seed}", seed, options.rank) for seed in range(3)]
-        found = {"hf": measure(hf, names, options.switches)}
+        found = {"hf": measure(hf, "hf:smollm2", names, options.switches)}
         hf.close()
-        llama = load_llama(kept)
-        found["llama_cpp"] = measure(llama, names, options.switches)
-        found["llama_cpp"]["first load, twin in the cache"] = first_load(load_llama(kept), names[0])
+        twins = set((cache_dir() / "adapters").glob("*.gguf"))
+        found["llama_cpp"] = measure(load_backend("smollm2"), "smollm2", names, options.switches)
+        found["llama_cpp"]["first load, twin in the cache"] = in_a_new_process("smollm2", names[0])
+        for made in set((cache_dir() / "adapters").glob("*.gguf")) - twins:
+            made.unlink()
     print_table(found)
 
 
-def load_llama(cache: str | None) -> Backend:
-    """The packaged model from the usual cache; twins go to the cache of this run."""
-    ours = os.environ.pop("LLMREC_CACHE")
-    if cache is not None:
-        os.environ["LLMREC_CACHE"] = cache
-    backend = load_backend("smollm2")
-    os.environ["LLMREC_CACHE"] = ours
-    return backend
+def in_a_new_process(model: str, folder: str) -> float:
+    """Milliseconds of the first `use` of a process, with all that it imports."""
+    command = [sys.executable, __file__, "--first", model, folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
 
 
 def write_adapter(hf: Any, folder: Path, seed: int, rank: int) -> str:
@@ -78,9 +83,10 @@ def write_adapter(hf: Any, folder: Path, seed: int, rank: int) -> str:
     return str(folder)
 
 
-def measure(backend: Backend, names: list[str], switches: int) -> dict[str, float]:
+def measure(backend: Backend, model: str, names: list[str], switches: int) -> dict[str, float]:
     """Milliseconds, and megabytes for memory."""
-    found = {"first load of a process": first_load(backend, names[0])}
+    found = {"first load, imports included": in_a_new_process(model, names[0])}
+    backend.use(names[0])
     backend.score([REQUEST])
     found["first load, second adapter"] = first_load(backend, names[1])
     before = resident()

@@ -1,5 +1,6 @@
 """Where adapters lie, and how one is found: by folder, by name, by domain, or on the Hugging Face hub."""
 
+import functools
 import logging
 import os
 import re
@@ -61,12 +62,19 @@ def list_adapters() -> dict[str, Adapter]:
     for place in search_path():
         for path in sorted(place.glob(f"*/{CARD}")):
             try:
-                card = Card.load(path.parent)
-            except AdapterError as error:
+                stat = path.stat()
+                card = _read(path.parent, stat.st_mtime_ns, stat.st_size)
+            except (AdapterError, OSError) as error:
                 log.warning("Left out: %s", error)
                 continue
             found.setdefault(card.name, Adapter(path.parent, card))
     return dict(sorted(found.items()))
+
+
+@functools.lru_cache(maxsize=1000)
+def _read(folder: Path, *_state: int) -> Card:
+    """A card, read again only when its file changes: adapters are looked up with every request."""
+    return Card.load(folder)
 
 
 def find(what: str | Path, base_hash: str | None = None) -> Adapter:
@@ -90,7 +98,7 @@ def find(what: str | Path, base_hash: str | None = None) -> Adapter:
             return _of_domain(str(what), known, base_hash)
         adapter = known[str(what)]
     elif folder.is_dir() or not HUB_ID.fullmatch(str(what)) or folder.parent.is_dir():
-        adapter = Adapter(folder, Card.load(folder))
+        adapter = Adapter(folder.absolute(), Card.load(folder))
     else:
         adapter = download(str(what))
     if base_hash is not None:

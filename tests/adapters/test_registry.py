@@ -85,6 +85,14 @@ def test_a_broken_card_spoils_no_other(places, caplog):
     assert "Left out" in caplog.text
 
 
+def test_a_card_is_read_again_when_it_changes(places):
+    _, home = places
+    folder = write_adapter(home / "one", card("one", "movies", seed=1))
+    assert find("movies").card.seed == 1
+    card("one", "movies", seed=22).save(folder)
+    assert find("movies").card.seed == 22
+
+
 def test_add_copies_what_belongs_and_nothing_else(places, tmp_path):
     _, home = places
     source = write_adapter(tmp_path / "run", card("mine"))
