@@ -9,9 +9,8 @@ from llmrec_prompt.errors import UnknownName
 from llmrec_prompt.scorers.base import Scorer, Scores
 from llmrec_prompt.templates import Prompter
 
-SCORERS = ("bm25", "co-occurrence", "embedding", "item-knn", "popularity", "random")
 EMBEDDERS = ("auto", "backend", "minilm")
-NEED_LOGS = ("co-occurrence", "item-knn", "popularity")
+NEED_LOGS = ("co-occurrence", "item-knn", "lstm", "popularity", "sasrec")
 
 __all__ = ["EMBEDDERS", "NEED_LOGS", "SCORERS", "Ingredients", "Scorer", "Scores", "build_scorer"]
 
@@ -31,33 +30,74 @@ class Ingredients:
 def build_scorer(name: str, given: Ingredients) -> Scorer:
     """Build and fit a scorer by name; what it needs is imported only now.
 
+    A network trains for some minutes the first time it meets a data set, and comes out of the cache later.
+
     Raises:
         UnknownName: no such scorer.
-        MissingExtra: the embedding's packages are missing.
+        MissingExtra: the packages of an embedding or a network are missing.
     """
-    if name == "random":
-        from llmrec_prompt.scorers.plain import RandomScorer
+    if name not in _BUILDERS:
+        raise UnknownName("scorer", name, SCORERS)
+    return _BUILDERS[name](given)
 
-        return RandomScorer(given.dataset, seed=given.seed)
-    if name == "popularity":
-        from llmrec_prompt.scorers.plain import PopularityScorer
 
-        return PopularityScorer(given.dataset)
-    if name == "bm25":
-        from llmrec_prompt.scorers.bm25 import Bm25Scorer
+def _bm25(given: Ingredients) -> Scorer:
+    from llmrec_prompt.scorers.bm25 import Bm25Scorer
 
-        return Bm25Scorer(given.dataset, given.prompter)
-    if name == "co-occurrence":
-        from llmrec_prompt.scorers.cooccurrence import CooccurrenceScorer
+    return Bm25Scorer(given.dataset, given.prompter)
 
-        return CooccurrenceScorer(given.dataset)
-    if name == "item-knn":
-        from llmrec_prompt.scorers.item_knn import ItemKnnScorer
 
-        return ItemKnnScorer(given.dataset)
-    if name == "embedding":
-        from llmrec_prompt.scorers.embedders import build_embedder
-        from llmrec_prompt.scorers.embedding import EmbeddingScorer
+def _cooccurrence(given: Ingredients) -> Scorer:
+    from llmrec_prompt.scorers.cooccurrence import CooccurrenceScorer
 
-        return EmbeddingScorer(given.dataset, given.prompter, build_embedder(given.embedder, given.backend))
-    raise UnknownName("scorer", name, SCORERS)
+    return CooccurrenceScorer(given.dataset)
+
+
+def _embedding(given: Ingredients) -> Scorer:
+    from llmrec_prompt.scorers.embedders import build_embedder
+    from llmrec_prompt.scorers.embedding import EmbeddingScorer
+
+    return EmbeddingScorer(given.dataset, given.prompter, build_embedder(given.embedder, given.backend))
+
+
+def _item_knn(given: Ingredients) -> Scorer:
+    from llmrec_prompt.scorers.item_knn import ItemKnnScorer
+
+    return ItemKnnScorer(given.dataset)
+
+
+def _lstm(given: Ingredients) -> Scorer:
+    from llmrec_prompt.scorers.lstm import LstmScorer
+
+    return LstmScorer(given.dataset, seed=given.seed)
+
+
+def _popularity(given: Ingredients) -> Scorer:
+    from llmrec_prompt.scorers.plain import PopularityScorer
+
+    return PopularityScorer(given.dataset)
+
+
+def _random(given: Ingredients) -> Scorer:
+    from llmrec_prompt.scorers.plain import RandomScorer
+
+    return RandomScorer(given.dataset, seed=given.seed)
+
+
+def _sasrec(given: Ingredients) -> Scorer:
+    from llmrec_prompt.scorers.sasrec import SasrecScorer
+
+    return SasrecScorer(given.dataset, seed=given.seed)
+
+
+_BUILDERS: dict[str, Callable[[Ingredients], Scorer]] = {
+    "bm25": _bm25,
+    "co-occurrence": _cooccurrence,
+    "embedding": _embedding,
+    "item-knn": _item_knn,
+    "lstm": _lstm,
+    "popularity": _popularity,
+    "random": _random,
+    "sasrec": _sasrec,
+}
+SCORERS = tuple(_BUILDERS)
