@@ -9,7 +9,7 @@ runs/adaptation, so that a second call only does what is missing.
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,8 @@ TABLES = {
 PLAIN = ("random", "popularity", "embedding", "co-occurrence")
 NETWORKS = ("item-knn", "sasrec", "lstm")
 OURS = ("encoder", "fused")
+Values = dict[str, dict[str, dict[str, float]]]
+"""Ranker → user → metric → value."""
 METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@10", "mrr")
 HEAD = """# Results with adapters
 
@@ -50,7 +52,8 @@ from what the user has not consumed, `popular` ones by popularity. No adapter wa
 (each adapter's `users.txt` is checked). `encoder` is SmolLM2-135M under the adapter, the state after the
 history against the state after the item, plus log popularity with the weight that the card says for these
 negatives (chosen on validation users); `fused` adds MiniLM, co-occurrence and popularity to it. `encoder,
-untrained` and `likelihood, zero-shot` are the same model without an adapter. `item-knn`, `sasrec` and `lstm`
+untrained`, `likelihood, zero-shot` and `fused, zero-shot` are the same model without an adapter. `item-knn`,
+`sasrec` and `lstm`
 are fitted on the very users that the adapter was trained on; `co-occurrence` and `popularity` on all logs but
 the hidden items. Means over users, with 95 % bootstrap intervals; p is a paired randomisation test of
 `encoder` against the row. Sampled metrics compare rankers on the same candidates, they are not quality over
@@ -94,7 +97,6 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--model", default="hf:smollm2", help="the model reference that scores")
     parser.add_argument("--sets", nargs="*", default=list(TABLES))
-    parser.add_argument("--no-likelihood", action="store_true", help="leave out the slowest row")
     parser.add_argument("--out", type=Path, default=Path("docs/results-adaptation.md"))
     given = parser.parse_args()
     from llmrec_prompt.backends import load_backend
@@ -115,14 +117,24 @@ def section(given: argparse.Namespace, name: str, negatives: str) -> str:
     dataset = Dataset.load(given.data / name)
     exam = leave_last_out_exam(dataset, users=given.users, candidates=20, negatives=negatives, seed=0)
     table = Table(given, name, negatives, exam, find(TABLES[name]))
-    values: dict[str, dict[str, dict[str, float]]] = {}
+    values = zero_shot(table)
     for group, make in (("plain", plain), ("adapted", adapted), ("networks", networks)):
         values |= run_group(table, group, make)
     return "\n".join([*rows(table, values), ""])
 
 
-def run_group(table: Table, group: str, make: object) -> dict[str, dict[str, dict[str, float]]]:
-    """Metrics per ranker and user of some rankers that share an adapter."""
+def zero_shot(table: Table) -> Values:
+    """Likelihood and fusion without an adapter, from eval/results.py where it asked the same questions."""
+    model = table.given.model.removeprefix("hf:")
+    run = RunDirectory(Path("runs/results") / f"{table.name}-{table.negatives}-{table.given.users}-{model}")
+    if run.rows_path.exists() and run.manifest["exam"] == table.exam.fingerprint:
+        names = {"likelihood": "likelihood, zero-shot", "fused": "fused, zero-shot"}
+        return {names[name]: found for name, found in by_ranker(run).items() if name in names}
+    return run_group(table, "likelihood", likelihood)
+
+
+def run_group(table: Table, group: str, make: Callable[[Table], dict[str, Ranker]]) -> Values:
+    """Metrics of some rankers that share an adapter."""
     card = table.adapter.card
     manifest = {
         "exam": table.exam.fingerprint,
@@ -130,15 +142,19 @@ def run_group(table: Table, group: str, make: object) -> dict[str, dict[str, dic
         "group": group,
         "data": table.name,
         "negatives": table.negatives,
-        "adapter": card.weights_hash if card and group != "plain" else "",
-        "likelihood": not table.given.no_likelihood if group == "plain" else None,
+        "adapter": card.weights_hash if group in ("adapted", "networks") else "",
     }
     run = RunDirectory.start(table.folder / f"{group}-{manifest['adapter'] or 'base'}", manifest, resume=True)
     marker = run.folder / "done"
     if not marker.exists():
         with progress():
-            run_exam(table.exam, make(table), run, seed=0)  # type: ignore[operator]
+            run_exam(table.exam, make(table), run, seed=0)
         write_atomically(marker, "")
+    return by_ranker(run)
+
+
+def by_ranker(run: RunDirectory) -> Values:
+    """Metrics of every user, by ranker."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for row in run.rows():
         found.setdefault(row["ranker"], {})[row["user"]] = row["metrics"]
@@ -152,9 +168,12 @@ def plain(table: Table) -> dict[str, Ranker]:
     found = {name: base.ranker_of(name) for name in PLAIN}
     found["popularity + embedding"] = both.ranker_of("fused")
     found["encoder, untrained"] = base.ranker_of("encoder")
-    if not table.given.no_likelihood:
-        found["likelihood, zero-shot"] = base.ranker_of("likelihood")
     return found
+
+
+def likelihood(table: Table) -> dict[str, Ranker]:
+    """The slowest row: every candidate is scored after every calibration history."""
+    return {"likelihood, zero-shot": table.recommender(None).ranker_of("likelihood")}
 
 
 def adapted(table: Table) -> dict[str, Ranker]:
@@ -177,24 +196,24 @@ def networks(table: Table) -> dict[str, Ranker]:
         sys.exit(str(error))
 
 
-def source_of(card: Card | None, name: str) -> Source | None:
+def source_of(card: Card, name: str) -> Source | None:
     """What the adapter's own recipe says of a data set."""
-    stages = (card.recipe if card else {}).get("stages", [])
+    stages = card.recipe.get("stages", [])
     for source in (s for stage in stages for s in stage["sources"]):
         if source["data"] == name:
             return Source.model_validate(source)
     return None
 
 
-def rows(table: Table, values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
+def rows(table: Table, values: Values) -> Iterator[str]:
     """The table, the best first, with a test of every row against the encoder."""
     users = sorted(values["encoder"])
     per_user = {n: np.array([v[u]["ndcg@10"] for u in users]) for n, v in values.items()}
     card = table.adapter.card
     yield f"## {table.name}, {table.negatives} negatives"
     yield ""
-    weight = card.popularity.get(table.negatives, 0.0) if card else 0.0
-    yield f"Adapter `{card.name if card else table.adapter.folder.name}`, popularity weight {weight:g}."
+    weight = card.popularity.get(table.negatives, 0.0)
+    yield f"Adapter `{card.name}`, popularity weight {weight:g}."
     yield ""
     yield f"| ranker | {' | '.join(METRICS)} | encoder minus row (p) |"
     yield "|---|" + "---|" * (len(METRICS) + 1)

@@ -90,10 +90,20 @@ class Network(nn.Module):  # type: ignore[misc]
         return self._upper(inputs_embeds=_padded(self._below(sequences)), use_cache=False).last_hidden_state
 
     def ends(self, sequences: Sequence[Sequence[int]]) -> Any:
-        """The state at the end of each sequence: (sequences, d)."""
-        states = self.states(sequences)
-        last = torch.tensor([len(s) - 1 for s in sequences], device=states.device)
-        return states[torch.arange(len(sequences), device=states.device), last]
+        """The state at the end of each sequence: (sequences, d).
+
+        Sequences of about the same length go together, so that little is padding.
+        """
+        groups: dict[int, list[int]] = {}
+        for i, sequence in enumerate(sequences):
+            groups.setdefault(rounded(len(sequence)), []).append(i)
+        found = []
+        for group in groups.values():
+            last = torch.tensor([len(sequences[i]) - 1 for i in group], device=self.device)
+            states = self.states([sequences[i] for i in group])
+            found.append(states[torch.arange(len(group), device=self.device), last])
+        order = torch.tensor([i for group in groups.values() for i in group], device=self.device)
+        return torch.cat(found)[order.argsort()]
 
     def logits(self, states: Any) -> Any:
         """Next-token logits in single precision."""
@@ -115,7 +125,7 @@ class Network(nn.Module):  # type: ignore[misc]
         return [known[key] for key in keys]
 
     def _compute(self, sequences: Sequence[Sequence[int]]) -> list[Any]:
-        width = max(map(len, sequences))
+        width = rounded(max(map(len, sequences)))
         ids = torch.tensor([[*s, *[0] * (width - len(s))] for s in sequences], device=self.device)
         states = self._lower(input_ids=ids, use_cache=False).last_hidden_state
         return [row[: len(s)] for row, s in zip(states, sequences, strict=True)]
@@ -148,8 +158,15 @@ def part(body: Any, layers: Sequence[Any], begin: int, norm: Any) -> Any:
     return cut
 
 
+def rounded(length: int) -> int:
+    """Up to a multiple of eight: an engine prepares anew for every shape it has not met."""
+    return -(-length // 8) * 8
+
+
 def _padded(states: Sequence[Any]) -> Any:
-    return nn.utils.rnn.pad_sequence(list(states), batch_first=True)
+    longest = max(states, key=len)
+    spare = longest.new_zeros((rounded(len(longest)), longest.shape[1]))
+    return nn.utils.rnn.pad_sequence([*states, spare], batch_first=True)[:-1]
 
 
 def load_base(folder: str, *, precision: str, quantise: bool = False) -> tuple[Any, Any]:
