@@ -126,7 +126,8 @@ def _templates(card: Card) -> str:
     here = list_domains()
     known = [domain for domain in card.templates if domain in here]
     for domain in known:
-        card.check_template(domain, Prompter(load_domain(domain), language=card.language).fingerprint)
+        prompter = Prompter(load_domain(domain), language=card.language)
+        card.check_template(domain, prompter.fingerprint_for(card.mode))
     absent = sorted(set(card.templates) - set(known))
     same = f"as in training: {', '.join(known) or 'none'}"
     return f"{same}; not here, so not checked: {', '.join(absent)}" if absent else same

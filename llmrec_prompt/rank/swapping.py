@@ -60,7 +60,7 @@ class Swap:
         path, card = find_adapter(adapter, self._loaded.info.hash)
         prompter = self._base.given.prompter
         if card is not None:
-            card.check_template(prompter.domain.name, prompter.fingerprint)
+            card.check_template(prompter.domain.name, prompter.fingerprint_for(card.mode))
         self._loaded.use(path)
         identity = adapter_identity(path)
         known, rankers = self._made.get(path, ("", self._base))

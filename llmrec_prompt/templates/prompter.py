@@ -21,6 +21,13 @@ from llmrec_prompt.templates.domain import Domain, search_path
 from llmrec_prompt.templates.sandbox import Sandbox
 from llmrec_prompt.types import Item
 
+LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+"""What `label.j2` puts before candidates; the answer is one of them after a space."""
+QUESTIONS = ("yes_no", "label")
+"""Modes that ask after a history, each with a template of its own."""
+ANSWERS = ("Yes", "No")
+"""What `yes_no.j2` asks for, after a space."""
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryPrompt:
@@ -79,8 +86,19 @@ class Prompter:
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits over all that can change a rendered prompt: words, templates, sanitising rules."""
+        return self._digest([self._history_name, self._about_name, self._item_name])
+
+    def fingerprint_for(self, mode: str) -> str:
+        """The fingerprint of what a ranking mode renders; `yes_no` and `label` have one of their own.
+
+        Raises:
+            TemplateError: a template of that mode is missing or malformed.
+        """
+        return self._digest([self._resolve(f"{mode}.j2")]) if mode in QUESTIONS else self.fingerprint
+
+    def _digest(self, names: list[str]) -> str:
         digest = hashlib.sha256(f"{sanitise.VERSION}\0{self.domain.model_dump_json()}".encode())
-        for name, source in self._sources([self._history_name, self._about_name, self._item_name]):
+        for name, source in self._sources(names):
             digest.update(f"\0{name}\0{source}".encode())
         return digest.hexdigest()[:16]
 
@@ -150,13 +168,19 @@ class Prompter:
             TemplateError: the template fails or does not end in a line end.
         """
         events: Counter[str] = Counter()
+        variables = self._variables(items, show, events)
+        text = self._sandbox.run(self._history_name, variables)
+        if not text.endswith("\n"):
+            raise TemplateError(f"Template {self._history_name!r} must end in a line end.")
+        shown = len(variables["history"])
+        return HistoryPrompt(text, shown, len(items) - shown, dict(events))
+
+    def _variables(self, items: Sequence[Item], show: int | None, events: Counter[str]) -> dict[str, Any]:
+        """What `history.j2` and all that extend it may say."""
         limit = self.domain.history if show is None else show
-        shown = list(items[-limit:]) if limit else []
-        views = [self._view(item, events) for item in shown]
-        for view in views:
-            view["line"] = self._line(view, events)
+        views = [self._lined(item, events) for item in (items[-limit:] if limit else ())]
         interests = derive_interests(items)
-        variables = {
+        return {
             "domain": self._words,
             "history": views,
             "interests": {
@@ -164,10 +188,38 @@ class Prompter:
                 "creators": [self._clean(name, 60, events) for name, _ in interests.creators],
             },
         }
-        text = self._sandbox.run(self._history_name, variables)
-        if not text.endswith("\n"):
-            raise TemplateError(f"Template {self._history_name!r} must end in a line end.")
-        return HistoryPrompt(text, len(shown), len(items) - len(shown), dict(events))
+
+    def _lined(self, item: Item, events: Counter[str]) -> dict[str, Any]:
+        view = self._view(item, events)
+        view["line"] = self._line(view, events)
+        return view
+
+    def yes_no(self, history: Sequence[Item], item: Item, *, show: int | None = None) -> str:
+        """A question about one candidate after a history; ` Yes` or ` No` comes next.
+
+        Raises:
+            TemplateError: the template is missing or fails.
+        """
+        candidate = self._lined(item, Counter())
+        return self._question("yes_no", history, show, {"candidate": candidate})
+
+    def label(self, history: Sequence[Item], candidates: Sequence[Item], *, show: int | None = None) -> str:
+        """The candidates under `LABELS` after a history; a space and a label comes next.
+
+        Raises:
+            TemplateError: the template is missing or fails, or there are more candidates than labels.
+        """
+        if len(candidates) > len(LABELS):
+            raise TemplateError(
+                f"{len(candidates)} candidates are more than {len(LABELS)} labels. Give fewer."
+            )
+        views = [self._lined(item, Counter()) for item in candidates]
+        labelled = [{**view, "label": label} for view, label in zip(views, LABELS, strict=False)]
+        return self._question("label", history, show, {"candidates": labelled})
+
+    def _question(self, mode: str, history: Sequence[Item], show: int | None, more: Mapping[str, Any]) -> str:
+        variables = {**self._variables(history, show, Counter()), **more}
+        return self._sandbox.run(self._resolve(f"{mode}.j2"), variables).rstrip()
 
     def _view(self, item: Item, events: Counter[str] | None) -> dict[str, Any]:
         """The item as a template sees it: plain, cleaned values; numbers also normalised."""

@@ -1,4 +1,4 @@
-"""Data sets whose next item can be learnt, and a tiny language model to learn it: llama's architecture, random weights."""
+"""Data sets whose next item can be learnt, and a tiny random language model to learn it."""
 
 import csv
 import json
