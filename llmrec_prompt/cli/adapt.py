@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from llmrec_prompt.adapters import find
+from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import errors, print_json, print_rows, progress
 from llmrec_prompt.errors import ConfigError
@@ -45,6 +47,87 @@ def train(
     names = sorted({name for t in done for name in t.metrics})
     rows = [[t.name, *[t.metrics.get(n, "") for n in names], t.minutes, str(t.folder)] for t in done]
     print_rows(["adapter", *names, "minutes", "folder"], rows)
+
+
+@app.command()
+def compose(
+    name: Annotated[str, typer.Argument(help="Of the new adapter.")],
+    of: Annotated[list[str], typer.Option("--of", help="An adapter; repeat it.", metavar="ADAPTER")],
+    method: Annotated[
+        str, typer.Option(help="sum, arithmetic (the first one is the general one), or hub (searched).")
+    ] = "sum",
+    weights: Annotated[
+        str | None, typer.Option(help="Numbers separated by commas; equal shares by default.")
+    ] = None,
+    rank: Annotated[int | None, typer.Option(min=1, help="Cut the sum to this rank.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set whose users fit the mixture.", metavar="DIR")
+    ] = None,
+    users: Annotated[int, typer.Option(min=1, help="How many training users of it.")] = 16,
+    validation: Annotated[int, typer.Option(min=0, help="Validation users of it.")] = 16,
+    test: Annotated[int, typer.Option(min=0, help="Its first users are for tests: not touched.")] = 200,
+    evaluations: Annotated[int, typer.Option(min=1, help="Of the search.")] = 40,
+    domain: o.DomainName = None,
+    model: o.Model = DEFAULT_MODEL,
+    seed: o.Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for adapters.")] = Path("adapters"),
+    force: Annotated[bool, typer.Option("--force", help="Replace one of this name.")] = False,
+    as_json: o.AsJson = False,
+) -> None:
+    """Make one adapter of several of one base.
+
+    Example: llmrec adapt compose books-mix --of movies --of shopping --method hub --data my_books
+    """
+    from llmrec_prompt.adapt.compose import Mixture, plain_weights
+    from llmrec_prompt.adapt.compose import compose as write
+
+    if method == "hub" and (data is None or weights is not None):
+        raise ConfigError("Method hub searches the weights on users: give --data, and no --weights.")
+    parents = tuple(find(adapter) for adapter in of)
+    mixture = Mixture(parents, plain_weights(method, len(parents), numbers(weights)), method, rank)
+    if data is None:
+        done = write(name, mixture, out, force=force)
+    else:
+        from llmrec_prompt.adapt.mixing import Search, compose_on
+        from llmrec_prompt.adapt.recipe import Source
+
+        target = Source(data=data, domain=domain, test=test, validation=validation, users=users)
+        search = Search(target, model, evaluations=evaluations, seed=seed)
+        with progress():
+            done = compose_on(name, mixture, out, search, force=force)
+    print_composed(done, as_json=as_json)
+
+
+def print_composed(done: Any, *, as_json: bool) -> None:
+    """What went into an adapter, and what came out."""
+    card = done.card
+    if as_json:
+        parents = {parent.name: parent.weight for parent in card.parents}
+        print_json(
+            {"name": card.name, "folder": str(done.folder), "rank": card.lora.r, "error": done.error}
+            | {"parents": parents, "scale": card.scale, "popularity": card.popularity}
+            | {"metrics": card.metrics}
+        )
+        return
+    print_rows(["adapter", "weight"], [[parent.name, parent.weight] for parent in card.parents])
+    errors.print(
+        f"{card.name}: rank {card.lora.r}, error {done.error:.2g}, in {done.folder}",
+        style="dim",
+        markup=False,
+        highlight=False,
+    )
+
+
+def numbers(text: str | None) -> tuple[float, ...] | None:
+    """Numbers separated by commas.
+
+    Raises:
+        ConfigError: one is no number.
+    """
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--weights {text!r}: write numbers, such as 0.7,0.3.") from error
 
 
 def _announce(stage: Any, estimate: Any) -> None:

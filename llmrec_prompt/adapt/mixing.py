@@ -1,0 +1,222 @@
+"""Mixing weights from a few users of a new domain, without a gradient (LoraHub: Huang et al. 2023).
+
+The paper minimises loss + 0.05 sum |w_i| over weights from -1.5 to 1.5 in at most 40 evaluations, by a search
+of nevergrad's. Here the loss is the encoder's (cross entropy of each next item among the items of the shots,
+the temperature refitted at every evaluation), and the search a (1+1) evolution strategy with the one-fifth
+rule (Rechenberg 1973), begun at the best of: each adapter alone, equal shares. Only training users take part.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from llmrec_prompt.adapt.building import Bench, autocast, build
+from llmrec_prompt.adapt.compose import Composed, Fit, Mixture, compose
+from llmrec_prompt.adapt.encode import unit
+from llmrec_prompt.adapt.histories import Window
+from llmrec_prompt.adapt.publish import users_of
+from llmrec_prompt.adapt.recipe import Lora, Recipe, Stage
+from llmrec_prompt.adapt.recipe import Source as Target
+from llmrec_prompt.adapt.validation import best_weight, summary
+from llmrec_prompt.adapters import Source
+from llmrec_prompt.adapters.weights import MAX_RANK
+from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.progress import track
+
+PENALTY = 0.05
+BOUND = 1.5
+STEP = 0.5
+GRID = (0.5, 0.7, 1.0, 1.4, 2.0)
+"""Temperatures tried at every evaluation, relative to the one before the search."""
+BATCH = 8
+
+Objective = Callable[[tuple[float, ...]], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """On whom to search, and how long."""
+
+    target: Target
+    """Its `users` are the shots, its `validation` users choose the popularity weights."""
+    base: str = "smollm2"
+    precision: str = "auto"
+    evaluations: int = 40
+    seed: int = 0
+
+
+def compose_on(name: str, mixture: Mixture, out: Path, search: Search, *, force: bool = False) -> Composed:
+    """Compose on users of a target: method `hub` searches the weights; any other keeps them.
+
+    Temperature and popularity weights are fitted to the target for every method.
+
+    Raises:
+        ConfigError: the adapters are no encoders, or too many.
+        AdapterError: the adapters do not fit together or to the base.
+        DataError: the target has too few users.
+    """
+    if any(parent.card.mode != "encoder" for parent in mixture.parents):
+        raise ConfigError("Only encoder adapters can be fitted to users. Leave --data out.")
+    if (total := sum(parent.card.lora.r for parent in mixture.parents)) > MAX_RANK:
+        raise ConfigError(f"The ranks add up to {total}; {MAX_RANK} can be fitted to users. Compose fewer.")
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as spare:
+        parts = replace(mixture, weights=(1.0,) * len(mixture.parents), rank=None)
+        start = compose("parts", parts, Path(spare)).folder
+        mixer = Mixer(mixture, start, search)
+        with autocast(search.precision), torch.no_grad():
+            weights = mixer.search(search) if mixture.method == "hub" else mixture.weights
+            loss = mixer.loss(weights)
+            popularity, metrics = mixer.validate()
+    final = replace(mixture, weights=weights)
+    fit = replace(
+        mixer.fit(search),
+        popularity=popularity,
+        metrics={"shots": {"loss": round(loss, 4), "evaluations": mixer.evaluations}, **metrics},
+        minutes=round((time.monotonic() - begin) / 60, 2),
+    )
+    return compose(name, final, out, fit=fit, force=force)
+
+
+class Mixer:
+    """A network that holds all parents side by side, so that a mixture is a scaling of B's columns.
+
+    Args:
+        mixture: its parents.
+        start: the folder of their sum with weights 1, without truncation.
+        search: the target and its users.
+    """
+
+    def __init__(self, mixture: Mixture, start: Path, search: Search) -> None:
+        card = mixture.parents[0].card
+        self._ranks = [parent.card.lora.r for parent in mixture.parents]
+        rank, layers = sum(self._ranks), card.lora.layers
+        lora = Lora(r=rank, alpha=rank, targets=card.lora.targets, layers=len(layers) if layers else None)
+        history = max(parent.card.history for parent in mixture.parents)
+        stage = Stage(name="shots", sources=(search.target,), steps=1, history=history)
+        values = {"base": search.base, "seed": search.seed, "lora": lora, "precision": search.precision}
+        self._bench: Bench = build(Recipe.model_validate(values | {"stages": (stage,)}), stage, start)
+        self._encode: Any = self._bench.module.encode
+        self._first_scale = self._encode.scale
+        self._shots = Shots(self._bench.lessons.windows[0])
+        self._parts = [
+            (parameter, parameter.detach().clone())
+            for name, parameter in self._bench.network.trainable
+            if ".lora_B." in name
+        ]
+        self.evaluations = 0
+
+    def search(self, search: Search) -> tuple[float, ...]:
+        """The weights of the lowest penalised loss."""
+        count = len(self._ranks)
+        alone = [tuple(float(i == k) for i in range(count)) for k in range(count)]
+        return minimise(
+            lambda w: self.loss(w) + PENALTY * sum(map(abs, w)),
+            list(dict.fromkeys([*alone, (1 / count,) * count])),
+            evaluations=search.evaluations,
+            seed=search.seed,
+        )
+
+    def loss(self, weights: Sequence[float]) -> float:
+        """Nats a position on the shots at the best temperature, which stays set."""
+        self.evaluations += 1
+        self._set(weights)
+        items = self._encode.read(0, self._shots.pool)
+        windows = self._shots.windows
+        parts = [windows[begin : begin + BATCH] for begin in range(0, len(windows), BATCH)]
+        cosines = torch.cat([self._users(part) @ items.T for part in parts])
+        losses = {f: self._shots.loss(f * self._first_scale * cosines) for f in GRID}
+        best = min(losses, key=lambda factor: losses[factor])
+        self._encode.start_from(best * self._first_scale)
+        return losses[best]
+
+    def _users(self, batch: Sequence[Window]) -> Any:
+        states = self._bench.network.states([window.tokens for window in batch])
+        return unit(torch.cat([row[list(w.ends)] for row, w in zip(states, batch, strict=True)]))
+
+    def _set(self, weights: Sequence[float]) -> None:
+        columns = np.repeat(weights, self._ranks).astype(np.float32)
+        for parameter, whole in self._parts:
+            parameter.copy_(whole * torch.as_tensor(columns, device=whole.device, dtype=whole.dtype))
+
+    def validate(self) -> tuple[dict[str, float], dict[str, Any]]:
+        """Popularity weights and metrics of the mixture that is set, on the validation users if any."""
+        if not self._bench.exams:
+            return {}, {}
+        curves = self._bench.curves(catalogue=True)[0]
+        found = {name: round(value, 4) for name, value in summary(curves).items()}
+        return {kind: best_weight(curve) for kind, curve in curves.items()}, {"validation": found}
+
+    def fit(self, search: Search) -> Fit:
+        """What the card of a mixture says about the target and its users."""
+        population = self._bench.sources[0][0]
+        source = Source(
+            name=population.dataset.name,
+            fingerprint=population.dataset.fingerprint,
+            licence=str(population.dataset.meta.get("licence", "not stated")),
+            users=len(population.users),
+            interactions=len(population.train.pairs()[0]),
+        )
+        return Fit(
+            domain=population.domain.name,
+            fingerprint=population.prompter.fingerprint,
+            source=source,
+            users=frozenset(users_of(self._bench)),
+            scale=round(self._encode.scale, 4),
+            popularity={},
+            seed=search.seed,
+        )
+
+
+class Shots:
+    """All positions of some users' histories, and the items that they lead to.
+
+    The loss is the one that training estimates batch by batch: there an item is a negative as often as it
+    comes up, here it is one always, and the log of how often it comes up is added to its logit.
+    """
+
+    def __init__(self, windows: Sequence[Window]) -> None:
+        self.windows = windows
+        targets = np.concatenate([window.targets for window in windows])
+        rows, self._targets, counts = np.unique(targets, return_inverse=True, return_counts=True)
+        self.pool = [int(row) for row in rows]
+        self._bonus = np.log(counts)
+        owned = [np.isin(rows, window.own) for window in windows for _ in window.ends]
+        self._unfair = np.stack(owned)
+        self._unfair[np.arange(len(targets)), self._targets] = False
+
+    def loss(self, logits: Any) -> float:
+        """Mean cross entropy of logits (positions, pool), the user's other items left out."""
+        bonus = torch.as_tensor(self._bonus, dtype=logits.dtype, device=logits.device)
+        fair = (logits + bonus).masked_fill(torch.from_numpy(self._unfair).to(logits.device), -1e9)
+        return float(F.cross_entropy(fair, torch.from_numpy(self._targets).to(logits.device)))
+
+
+def minimise(
+    objective: Objective, starts: Iterable[tuple[float, ...]], *, evaluations: int, seed: int
+) -> tuple[float, ...]:
+    """The best point found from the best of `starts`, within the bounds; the same for the same seed.
+
+    A normal step is taken from the best point so far; its size grows by half after a success and shrinks by
+    its fourth root after a failure, so that it stays where one step in five succeeds.
+    """
+    values = {point: objective(point) for point in starts}
+    best = min(values, key=lambda point: values[point])
+    lowest, step, dice = values[best], STEP, np.random.default_rng(seed)
+    left = evaluations - len(values)
+    for _ in track(range(left), "Searching weights", left):
+        moved = np.clip(np.array(best) + step * dice.normal(size=len(best)), -BOUND, BOUND)
+        point = tuple(round(float(w), 4) for w in moved)
+        value = objective(point)
+        better = value < lowest
+        step *= 1.5 if better else 1.5**-0.25
+        if better:
+            best, lowest = point, value
+    return best

@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+
+from llmrec_prompt.adapt.compose import Mixture, compose
+from llmrec_prompt.adapt.matrices import read_scaled, write_pairs
+from llmrec_prompt.adapt.recipe import Recipe, Source
+from llmrec_prompt.adapters import Adapter, Card, overlap, read_users, write_users
+from llmrec_prompt.cache import file_hash
+from llmrec_prompt.data import Dataset, leave_last_out
+from llmrec_prompt.errors import ConfigError
+
+TEST = 20
+
+
+@pytest.fixture(scope="module")
+def parents(tiny, ring, tmp_path_factory):
+    """An adapter that learnt the planted structure, and noise of the same size that learnt nothing."""
+    from llmrec_prompt.adapt.stages import train
+
+    folder = tmp_path_factory.mktemp("parents")
+    stage = {"name": "learnt", "sources": [{"data": str(ring), "test": TEST, "validation": 8, "users": 12}]}
+    stage |= {"steps": 60, "evaluate_every": 30, "history": 6, "lr": 8e-3, "batch": 8}
+    lora = {"r": 4, "alpha": 8}
+    recipe = Recipe.parse({"base": f"hf:{tiny}", "precision": "fp32", "lora": lora, "stages": [stage]})
+    learnt = train(recipe, out=folder / "adapters", runs=folder / "runs")[0].folder
+    noise = folder / "adapters" / "noise"
+    noise.mkdir()
+    dice = np.random.default_rng(0)
+    shuffled = {
+        key: (dice.permutation(a.ravel()).reshape(a.shape), dice.permutation(b.ravel()).reshape(b.shape))
+        for key, (a, b) in read_scaled(learnt).items()
+    }
+    write_pairs(shuffled, learnt, noise)
+    hashed = {"name": "noise", "weights_hash": file_hash(noise / "adapter_model.safetensors")}
+    Card.load(learnt).model_copy(update=hashed).save(noise)
+    write_users(noise, ["0123456789abcdef"])
+    return tuple(Adapter(path, Card.load(path)) for path in (learnt, noise))
+
+
+def search(tiny, ring, **other):
+    from llmrec_prompt.adapt.mixing import Search
+
+    target = Source(data=str(ring), test=TEST, validation=8, users=10)
+    return Search(target, f"hf:{tiny}", "fp32", **{"evaluations": 12, **other})
+
+
+def loss(done):
+    return done.card.metrics["shots"]["loss"]
+
+
+def test_the_search_prefers_what_learnt_to_noise(tiny, ring, parents, tmp_path):
+    from llmrec_prompt.adapt.mixing import compose_on
+
+    alone = [
+        compose_on(f"one-{i}", Mixture(parents, weights), tmp_path, search(tiny, ring))
+        for i, weights in enumerate([(1.0, 0.0), (0.0, 1.0)])
+    ]
+    found = compose_on("found", Mixture(parents, (0.5, 0.5), "hub"), tmp_path, search(tiny, ring))
+    weights = {parent.name: parent.weight for parent in found.card.parents}
+    assert weights["learnt"] > 0.5
+    assert abs(weights["noise"]) < weights["learnt"] / 2
+    assert loss(found) <= loss(alone[0]) + 0.05 < loss(alone[1])
+    assert set(found.card.popularity) == {"uniform", "popular", "catalogue"}
+    assert found.card.metrics["shots"]["evaluations"] == 13
+
+
+def test_a_weight_of_nothing_leaves_a_parent_out(tiny, ring, parents, tmp_path):
+    from llmrec_prompt.adapt.mixing import compose_on
+
+    both = compose_on("both", Mixture(parents, (1.0, 0.0)), tmp_path, search(tiny, ring))
+    one = compose_on("one", Mixture(parents[:1], (1.0,)), tmp_path, search(tiny, ring))
+    assert loss(both) == pytest.approx(loss(one), abs=1e-3)
+    assert both.card.scale == one.card.scale
+    assert both.card.metrics["validation"] == one.card.metrics["validation"]
+
+
+def test_users_of_parents_and_shots_are_named_and_no_tested_one(tiny, ring, parents, tmp_path):
+    from llmrec_prompt.adapt.mixing import compose_on
+
+    done = compose_on("named", Mixture(parents, (0.5, 0.5)), tmp_path, search(tiny, ring))
+    assert {"0123456789abcdef"} | read_users(parents[0].folder) <= read_users(done.folder)
+    tested = [case.user_id for case in leave_last_out(Dataset.load(ring), users=TEST, seed=0).cases]
+    assert not overlap(done.folder, "ring", tested)
+
+
+def test_only_encoders_of_a_small_rank_can_be_fitted(tiny, ring, parents, tmp_path):
+    from llmrec_prompt.adapt.mixing import compose_on
+
+    with pytest.raises(ConfigError, match="add up to 68"):
+        compose_on("many", Mixture(parents[:1] * 17, (0.1,) * 17), tmp_path, search(tiny, ring))
+    other = Adapter(parents[0].folder, parents[0].card.model_copy(update={"mode": "likelihood"}))
+    with pytest.raises(ConfigError, match="Only encoder"):
+        compose_on("likely", Mixture((other,), (1.0,)), tmp_path, search(tiny, ring))
+    assert not list(tmp_path.iterdir())
+    assert compose("two", Mixture(parents, (0.5, 0.5)), tmp_path).card.lora.r == 8
+
+
+def test_the_lowest_point_of_a_bowl_is_found_and_again_for_the_same_seed():
+    pytest.importorskip("peft")
+    from llmrec_prompt.adapt.mixing import minimise
+
+    def bowl(point):
+        return sum((x - wanted) ** 2 for x, wanted in zip(point, (0.7, -0.4), strict=True))
+
+    found = minimise(bowl, [(1.0, 0.0), (0.0, 1.0)], evaluations=80, seed=3)
+    assert bowl(found) < 0.01
+    assert found == minimise(bowl, [(1.0, 0.0), (0.0, 1.0)], evaluations=80, seed=3)
+
+
+def test_no_weight_leaves_the_bounds():
+    pytest.importorskip("peft")
+    from llmrec_prompt.adapt.mixing import minimise
+
+    assert minimise(lambda point: -point[0], [(1.0,)], evaluations=60, seed=0) == (1.5,)
+
+
+def test_the_loss_of_the_shots_by_hand():
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("peft")
+    from llmrec_prompt.adapt.histories import Window
+    from llmrec_prompt.adapt.mixing import Shots
+
+    # One user goes 3 -> 5 -> 7, another 5 -> 7; each owns what is in the own history.
+    windows = [
+        Window((0,), (1, 2), (5, 7), (3, 5), np.array([3, 5, 7])),
+        Window((0,), (1,), (7,), (5,), np.array([5, 7])),
+    ]
+    shots = Shots(windows)
+    assert shots.pool == [5, 7]
+    # The other item is the user's own at every position, so nothing is left to be mistaken for.
+    assert shots.loss(torch.zeros(3, 2)) == pytest.approx(0.0)
+    stranger = Window((0,), (1,), (9,), (8,), np.array([8, 9]))
+    shots = Shots([*windows, stranger])
+    # Logits are zero, so each negative counts as often as it comes up: 5 once, 7 twice, 9 once.
+    wanted = np.mean([-np.log(1 / 2), -np.log(2 / 3), -np.log(2 / 3), -np.log(1 / 4)])
+    assert shots.loss(torch.zeros(4, 3)) == pytest.approx(wanted)
