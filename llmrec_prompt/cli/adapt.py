@@ -98,6 +98,49 @@ def compose(
     print_composed(done, as_json=as_json)
 
 
+@app.command()
+def compare(
+    suite: Annotated[Path, typer.Argument(help="A suite in YAML.", metavar="SUITE.yaml")],
+    out: Annotated[Path | None, typer.Option(help="Run directory; runs/compare/NAME by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun.")] = False,
+    as_json: o.AsJson = False,
+) -> None:
+    """Ways of adapting to a domain over a number of its users, against baselines on the same users.
+
+    Example: llmrec adapt compare eval/suites/adapt_shakespeare.yaml --resume
+    """
+    from llmrec_prompt.adapt.compare import compare as run
+    from llmrec_prompt.adapt.compare_suite import Suite
+
+    plan = Suite.load(suite)
+    with progress():
+        report = run(plan, out=out, resume=resume, announce=_announce)
+    if as_json:
+        print_json(report)
+    else:
+        print_comparison(report)
+
+
+def print_comparison(report: dict[str, Any]) -> None:
+    """NDCG@10 over shots; the other metrics are in the run's report.md."""
+    from llmrec_prompt.adapt.compare_report import column, table
+
+    shots = list(report["shots"])
+    heads = [column(name, report["shots"][name]) for name in shots]
+    for kind, methods in report["results"].items():
+        title = f"NDCG@10 on {report['data']}, {kind} negatives, by users to learn from"
+        print_rows(["", *heads], table(methods, shots, "ndcg@10"), title=title)
+    for t in report["tests"]:
+        errors.print(
+            f"source+target against {t['than']}, {t['shots']} users, {t['negatives']} negatives: "
+            f"{t['difference']:+.3f}, p {t['p']:.4f} (Holm {t['p_holm']:.4f})",
+            style="dim",
+            markup=False,
+            highlight=False,
+        )
+    errors.print(f"Report and picture are in {report['run']}", style="dim", markup=False, highlight=False)
+
+
 def print_composed(done: Any, *, as_json: bool) -> None:
     """What went into an adapter, and what came out."""
     card = done.card

@@ -1,0 +1,217 @@
+"""`llmrec adapt compare`: every method on the same shots, tested on the same users; resumable.
+
+The tested users, their histories and candidates are those of `llmrec eval run --users N --seed 0`, for any
+seed of the suite (which is that of training and of networks). Popularity-drawn negatives are drawn there from
+all users' logs but the targets; the methods themselves know the logs of their shots and nothing else.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from llmrec_prompt import __version__
+from llmrec_prompt.adapt.compare_methods import BUILT
+from llmrec_prompt.adapt.compare_report import ANY, summarise, write_report
+from llmrec_prompt.adapt.compare_setting import Announce, Contestant, Setting
+from llmrec_prompt.adapt.compare_suite import TARGET, Shots, Suite
+from llmrec_prompt.adapt.histories import Population
+from llmrec_prompt.adapt.recipe import Recipe
+from llmrec_prompt.adapters import Adapter, Card, find, overlap
+from llmrec_prompt.backends import Backend, load_backend
+from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
+from llmrec_prompt.evaluate.metrics import compute
+from llmrec_prompt.evaluate.run import Row, RunDirectory
+from llmrec_prompt.evaluate.runner import answer
+from llmrec_prompt.progress import track
+from llmrec_prompt.rank import Ranker
+
+METRICS = ("ndcg@10", "hr@10")
+
+
+def compare(
+    suite: Suite, *, out: Path | None = None, resume: bool = False, announce: Announce | None = None
+) -> dict[str, Any]:
+    """Run a suite, or the rest of it, and report; see `compare_report` for what comes out.
+
+    Args:
+        suite: what to compare.
+        out: the run's folder; `runs/compare/NAME` if None.
+        resume: go on with a run that is there; without it that is an error.
+        announce: is told the estimated time and memory of a training before it starts.
+
+    Raises:
+        ConfigError: the folder holds another run, the target has too few users for the shots, or an adapter
+            saw users that it must not have seen.
+        DataError: the data does not allow it.
+        AdapterError: an adapter does not fit the model or the templates.
+        UnknownName: there is no such model, adapter or domain.
+    """
+    wanted: dict[Shots, None] = dict.fromkeys([0, *suite.ordered_shots])
+    populations = {shots: _population(suite, shots) for shots in wanted}
+    exams = make_exams(suite, populations[0])
+    backend = load_backend(suite.model)
+    given = _named(suite, backend)
+    for adapter in given.values():
+        check_unseen(adapter, populations[0])
+    folder = out or Path("runs/compare") / suite.name
+    run = RunDirectory.start(folder, _manifest(suite, populations[0], exams, backend, given), resume=resume)
+    run.mend()
+    sources = tuple(given[name] for name in suite.sources) or _from_recipe(suite, folder, announce)
+    for adapter in sources:
+        check_unseen(adapter, populations[0])
+    settings = {
+        shots: Setting(suite, shots, population, backend, sources, folder, announce)
+        for shots, population in populations.items()
+    }
+    for row in run_methods(settings, exams, list(run.rows())):
+        run.append(row)
+    return write_report(summarise(list(run.rows()), run.manifest, _sizes(settings)), folder)
+
+
+def _population(suite: Suite, shots: Shots) -> Population:
+    """The users of a number of shots.
+
+    Raises:
+        ConfigError: there are not so many.
+    """
+    population = Population(suite.target(shots))
+    if shots != "all" and len(population.users) < shots:
+        raise ConfigError(
+            f"{population.dataset.name} has {len(population.users)} users beside those for tests and "
+            f"validation, not {shots}. Lower shots, test or validation."
+        )
+    return population
+
+
+def make_exams(suite: Suite, population: Population) -> dict[str, Exam]:
+    """The questions for each kind of negatives; the same for every method and every number of shots."""
+    return {
+        kind: leave_last_out_exam(
+            population.dataset, users=suite.test, candidates=suite.candidates, negatives=kind, seed=0
+        )
+        for kind in suite.negatives
+    }
+
+
+def _named(suite: Suite, backend: Backend) -> dict[str, Adapter]:
+    names = dict.fromkeys([*suite.sources, *(n for n in suite.composed.of if n != TARGET)])
+    return {name: find(name, base_hash=backend.info.hash) for name in names}
+
+
+def check_unseen(adapter: Adapter, population: Population) -> None:
+    """Refuse a source that has seen users of the target.
+
+    Raises:
+        ConfigError: as said.
+    """
+    seen = overlap(adapter.folder, population.dataset.name, population.dataset.users)
+    if seen:
+        raise ConfigError(
+            f"Adapter {adapter.card.name!r} saw {len(seen)} users of {population.dataset.name}, so it is no "
+            "source for it. Give one that saw none of them."
+        )
+
+
+def _manifest(
+    suite: Suite,
+    population: Population,
+    exams: Mapping[str, Exam],
+    backend: Backend,
+    given: Mapping[str, Adapter],
+) -> dict[str, Any]:
+    """All that could change a number; data sets and adapters by what they are, not where they lie."""
+    facts = {
+        **suite.model_dump(mode="json"),
+        "data": population.dataset.name,
+        "data_fingerprint": population.dataset.fingerprint,
+        "domain": population.domain.name,
+        "template_fingerprint": population.prompter.fingerprint,
+        "exams": {kind: exam.fingerprint for kind, exam in exams.items()},
+        "model_hash": backend.info.hash,
+        "sources": [given[name].card.name for name in suite.sources],
+        "adapters": {adapter.card.name: adapter.card.weights_hash for adapter in given.values()},
+        "recipe": Recipe.load(suite.recipe).model_dump(mode="json") if suite.recipe else None,
+        "version": __version__,
+    }
+    return dict(json.loads(json.dumps(facts)))
+
+
+def _from_recipe(suite: Suite, folder: Path, announce: Announce | None) -> tuple[Adapter, ...]:
+    """The source that the suite's recipe makes."""
+    if suite.recipe is None:
+        return ()
+    from llmrec_prompt.adapt.stages import train
+
+    done = train(
+        Recipe.load(suite.recipe),
+        out=folder / "adapters",
+        runs=folder / "training",
+        resume=True,
+        announce=announce,
+    )
+    return (Adapter(done[-1].folder, Card.load(done[-1].folder)),)
+
+
+def run_methods(
+    settings: Mapping[Shots, Setting], exams: Mapping[str, Exam], rows: Iterable[Row]
+) -> Iterator[Row]:
+    """Fit and test what has no row yet; a row for each method, shots and kind of negatives."""
+    done = {(row["method"], row["shots"], row["negatives"]) for row in rows}
+    suite = settings[0].suite
+    flat = [(name, ANY, settings[0]) for name in suite.methods if BUILT[name].flat]
+    curve = [
+        (name, str(shots), settings[shots])
+        for shots in suite.ordered_shots
+        for name in suite.methods
+        if not BUILT[name].flat
+    ]
+    for name, shots, setting in [*flat, *curve]:
+        missing = [kind for kind in exams if (name, shots, kind) not in done]
+        if missing and BUILT[name].possible(setting):
+            contestant = BUILT[name].fit(setting)
+            _check_untested(contestant, exams[missing[0]])
+            for kind in missing:
+                yield {"method": name, "shots": shots, **examine(contestant, kind, exams[kind], name)}
+
+
+def _check_untested(contestant: Contestant, exam: Exam) -> None:
+    """What was trained here may know no tested user either."""
+    tested = [question.user for question in exam.questions]
+    if contestant.adapter and overlap(contestant.adapter, exam.train.name, tested):
+        raise ConfigError(f"{contestant.adapter.name} was trained on users to be tested: a leak.")
+
+
+def examine(contestant: Contestant, kind: str, exam: Exam, label: str) -> Row:
+    """Ask a fitted method every question; its values are in the order of the questions."""
+    begin = time.monotonic()
+    ranker: Ranker = contestant.ranker(kind)
+    ranker.prepare(list({item.item_id: item for q in exam.questions for item in q.candidates}.values()))
+    values: dict[str, list[float]] = {metric: [] for metric in METRICS}
+    events: dict[str, int] = {}
+    for question in track(exam.questions, f"{label}, {kind}", len(exam.questions)):
+        ranking = answer(ranker, question, 0)
+        for metric, value in compute(ranking.ids, {exam.targets[question.user]}, METRICS).items():
+            values[metric].append(round(value, 6))
+        for event, count in ranking.provenance.events.items():
+            events[event] = events.get(event, 0) + count
+    facts = dict(contestant.facts)
+    if isinstance(facts.get("popularity"), Mapping):
+        facts["popularity"] = facts["popularity"].get(kind, 0.0)
+    seconds = round(time.monotonic() - begin, 2)
+    return {"negatives": kind, "values": values, "facts": facts, "events": events, "seconds": seconds}
+
+
+def _sizes(settings: Mapping[Shots, Setting]) -> dict[str, dict[str, int]]:
+    """How much each number of shots is."""
+    return {
+        str(shots): {
+            "users": len(setting.population.users),
+            "validation": len(setting.population.validation),
+            "interactions": len(setting.known.pairs()[0]),
+        }
+        for shots, setting in settings.items()
+        if shots in setting.suite.shots
+    }

@@ -1,0 +1,167 @@
+"""From the rows of a comparison to its report: JSON, Markdown tables, a picture."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llmrec_prompt.adapt.compare_plot import plot_shots
+from llmrec_prompt.errors import MissingExtra
+from llmrec_prompt.evaluate.run import Row, write_atomically
+from llmrec_prompt.evaluate.statistics import bootstrap_interval, chance, paired_test
+
+ANY = "any"
+"""The shots of a row that is the same for any number of them."""
+METRICS = {"ndcg@10": "NDCG@10", "hr@10": "HR@10"}
+OURS, OTHERS = "source+target", ("target-only", "sasrec", "embedding")
+NOTE = """{data}: the last liked item of each of {test} users among {candidates} candidates, the same for
+every row; negatives are drawn evenly, or by popularity. n shots are n users to learn from, and beside them
+validation users ({validation}) to choose checkpoints and weights by. Every method that reads logs is given
+those of all these users and of nobody else. A row that no shots can change is the same in every column.
+Brackets are 95 % bootstrap intervals over the tested users; which users happened to be the shots (one draw,
+seed {seed} of training) is not in them. Sampled metrics compare methods on these candidates; they are not
+quality over the whole catalogue."""
+
+
+def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """The report as plain values.
+
+    `results[negatives][method][shots][metric]` is {mean, low, high}; `tests` are paired randomisation tests
+    of source+target against others on NDCG@10, `p_holm` corrected over all of them (Holm 1979).
+    """
+    facts = ("name", "data", "domain", "model", "model_hash", "adapters", "test", "candidates", "seed")
+    seed = int(manifest["seed"])
+    results: dict[str, Any] = {kind: {} for kind in manifest["negatives"]}
+    details: dict[str, Any] = {kind: {} for kind in manifest["negatives"]}
+    for row in sorted(rows, key=lambda row: list(manifest["methods"]).index(row["method"])):
+        for shots in _columns(row, sizes):
+            cells = results[row["negatives"]].setdefault(row["method"], {})
+            cells[shots] = {metric: _interval(values, seed) for metric, values in row["values"].items()}
+            said = {**row["facts"], "events": row["events"], "seconds": row["seconds"]}
+            details[row["negatives"]].setdefault(row["method"], {})[shots] = said
+    return {
+        **{key: manifest[key] for key in facts},
+        "shots": dict(sizes),
+        "chance": {metric: round(chance(int(manifest["candidates"]), metric), 4) for metric in METRICS},
+        "results": results,
+        "tests": holm(list(_tests(rows, sizes, seed))),
+        "details": details,
+    }
+
+
+def _columns(row: Row, sizes: Mapping[str, Any]) -> list[str]:
+    return list(sizes) if row["shots"] == ANY else [row["shots"]]
+
+
+def _interval(values: Sequence[float], seed: int) -> dict[str, float]:
+    found = bootstrap_interval(values, seed=seed).as_dict()
+    return {key: round(value, 4) for key, value in found.items()}
+
+
+def _tests(rows: Sequence[Row], sizes: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+    values = {
+        (row["negatives"], shots, row["method"]): np.array(row["values"]["ndcg@10"])
+        for row in rows
+        for shots in _columns(row, sizes)
+    }
+    for (kind, shots, method), ours in values.items():
+        for other in OTHERS if method == OURS else ():
+            theirs = values.get((kind, shots, other))
+            if theirs is not None:
+                difference = round(float((ours - theirs).mean()), 4)
+                p = round(paired_test(ours, theirs, seed=seed), 5)
+                yield {"negatives": kind, "shots": shots, "than": other, "difference": difference, "p": p}
+
+
+def holm(tests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add `p_holm`: each p times the number of tests not yet passed by a smaller p, never falling.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
+
+    >>> [t["p_holm"] for t in holm([{"p": 0.04}, {"p": 0.01}, {"p": 0.03}])]
+    [0.06, 0.03, 0.06]
+    """
+    order = sorted(range(len(tests)), key=lambda i: tests[i]["p"])
+    highest = 0.0
+    for place, i in enumerate(order):
+        highest = max(highest, min(1.0, tests[i]["p"] * (len(tests) - place)))
+        tests[i]["p_holm"] = round(highest, 5)
+    return tests
+
+
+def write_report(report: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Write report.json, report.md, and curves.svg where matplotlib is; gives the report."""
+    report = {**report, "run": str(folder)}
+    write_atomically(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    try:
+        picture = plot_shots(report, folder / "curves.svg").name
+    except MissingExtra:
+        picture = None
+    write_atomically(folder / "report.md", markdown(report, picture))
+    return report
+
+
+def markdown(report: Mapping[str, Any], picture: str | None = None) -> str:
+    """The report for people."""
+    lines = [f"# {report['name']}\n", _note(report), ""]
+    if picture:
+        lines += [f"![NDCG@10 over shots]({picture})", ""]
+    for kind, methods in report["results"].items():
+        for metric, title in METRICS.items():
+            lines += [f"## {title}, {kind} negatives (chance {report['chance'][metric]:.3f})\n"]
+            lines += [*_table(methods, report["shots"], metric), ""]
+    if report["tests"]:
+        lines += [f"## {OURS} against others, NDCG@10\n", *_test_lines(report["tests"]), ""]
+    return "\n".join(lines)
+
+
+def _note(report: Mapping[str, Any]) -> str:
+    validation = ", ".join(f"{size['validation']} at {shots}" for shots, size in report["shots"].items())
+    return NOTE.format(
+        validation=validation, **{k: report[k] for k in ("data", "test", "candidates", "seed")}
+    )
+
+
+def column(shots: str, size: Mapping[str, int]) -> str:
+    """The head of a column.
+
+    >>> column("all", {"users": 350}), column("16", {"users": 16})
+    ('all (350)', '16')
+    """
+    return f"all ({size['users']})" if shots == "all" else shots
+
+
+def cell(value: Mapping[str, float] | None) -> str:
+    """Mean and interval, or a dash for what cannot be fitted.
+
+    >>> cell({"mean": 0.5, "low": 0.45, "high": 0.55}), cell(None)
+    ('0.500 [0.450, 0.550]', '–')
+    """
+    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]" if value else "–"
+
+
+def table(methods: Mapping[str, Any], shots: Sequence[str], metric: str) -> list[list[str]]:
+    """A line for each method: its name, and a cell for each number of shots."""
+    return [
+        [name, *(cell(cells[n][metric] if n in cells else None) for n in shots)]
+        for name, cells in methods.items()
+    ]
+
+
+def _table(methods: Mapping[str, Any], shots: Mapping[str, Any], metric: str) -> Iterator[str]:
+    yield f"| users | {' | '.join(column(name, size) for name, size in shots.items())} |"
+    yield "|---" * (len(shots) + 1) + "|"
+    for line in table(methods, list(shots), metric):
+        yield f"| {' | '.join(line)} |"
+
+
+def _test_lines(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "| negatives | shots | than | difference | p | p (Holm) |"
+    yield "|---|---|---|---|---|---|"
+    for t in tests:
+        yield (
+            f"| {t['negatives']} | {t['shots']} | {t['than']} | {t['difference']:+.3f} | {t['p']:.4f} "
+            f"| {t['p_holm']:.4f} |"
+        )

@@ -1,0 +1,174 @@
+"""A suite of `llmrec adapt compare`: a target, source adapters, methods, and a curve over shots, in YAML."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from llmrec_prompt.adapt.recipe import Lora, Source, Stage
+from llmrec_prompt.backends import DEFAULT_MODEL
+from llmrec_prompt.errors import ConfigError
+
+METHODS = (
+    "base",
+    "likelihood",
+    "catalogue-only",
+    "source-only",
+    "target-only",
+    "source+target",
+    "composed",
+    "popularity",
+    "embedding",
+    "popularity+embedding",
+    "item-knn",
+    "co-occurrence",
+    "sasrec",
+    "lstm",
+)
+"""The rows of the table. `base` is the untrained encoder, `likelihood` the zero-shot mode."""
+NEEDS_SOURCE = ("source-only", "source+target")
+TARGET = "target-only"
+Shots = int | Literal["all"]
+"""How many users of the target to learn from."""
+DEFAULT_SHOTS: tuple[Shots, ...] = (0, 16, 64, 256, "all")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Composition(_Strict):
+    """How the row `composed` is made."""
+
+    of: tuple[str, ...] = ()
+    """Adapters, `target-only` being the one trained on the same shots (if any); the sources if empty."""
+    method: Literal["sum", "arithmetic", "hub"] = "hub"
+    weights: tuple[float, ...] | None = None
+    rank: int | None = Field(default=None, ge=1)
+    users: int = Field(default=64, ge=1)
+    """The search looks at no more of the shots than these."""
+    evaluations: int = Field(default=40, ge=1)
+
+
+class Suite(_Strict):
+    """Everything that could change a number."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    data: str
+    """The target; relative to the working directory."""
+    domain: str | None = None
+    model: str = DEFAULT_MODEL
+    """Ranks, and is the base of what is trained."""
+    sources: tuple[str, ...] = ()
+    """Adapters by name, folder or hub id that saw nobody of the target; training starts from the first."""
+    recipe: str | None = None
+    """A recipe whose last adapter is the source, trained first; in place of `sources`."""
+    methods: tuple[str, ...] = Field(default=METHODS, min_length=1)
+    shots: tuple[Shots, ...] = Field(default=DEFAULT_SHOTS, min_length=1)
+    test: int = Field(default=200, ge=1)
+    """Users to be tested: the first of the seeded order, as in `llmrec eval run --users`."""
+    validation: int = Field(default=60, ge=1)
+    """At most so many users choose checkpoints and weights; for n shots at most max(16, n / 4)."""
+    candidates: int = Field(default=20, ge=2)
+    negatives: tuple[Literal["uniform", "popular"], ...] = Field(default=("uniform", "popular"), min_length=1)
+    embedder: Literal["auto", "minilm", "backend"] = "minilm"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    lora: Lora | None = None
+    """That of the first source if None."""
+    stage: dict[str, Any] = {}
+    """Settings of the training stages, as in a recipe."""
+    steps: dict[Shots, int] = {}
+    """Steps for a number of shots, in place of the stage's."""
+    catalogue: dict[str, Any] = {}
+    """Changes to `stage` for `catalogue-only`."""
+    windows: int | None = Field(default=None, ge=1)
+    """At most so many pieces of one user's history."""
+    replay: tuple[Source, ...] = ()
+    """Source data sets that `source+target` sees again, with their weights."""
+    composed: Composition = Composition()
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Suite":
+        unknown = [name for name in self.methods if name not in METHODS]
+        if unknown:
+            raise ValueError(f"method {unknown[0]!r} must be among {', '.join(METHODS)}")
+        for what, values in (("methods", self.methods), ("shots", self.shots), ("negatives", self.negatives)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{what} name something twice")
+        if any(isinstance(n, int) and n < 0 for n in self.shots):
+            raise ValueError("shots must be 0 or more, or all")
+        if self.sources and self.recipe:
+            raise ValueError("give sources or a recipe, not both")
+        self._sources_are_there()
+        _check_stage("stage", self.stage)
+        _check_stage("catalogue", {**self.stage, **self.catalogue})
+        return self
+
+    def _sources_are_there(self) -> None:
+        none = not self.sources and self.recipe is None
+        wanting = [name for name in self.methods if name in NEEDS_SOURCE]
+        if none and "composed" in self.methods and not self.composed.of:
+            wanting.append("composed")
+        if none and wanting:
+            raise ValueError(f"method {wanting[0]!r} needs sources or a recipe")
+
+    @property
+    def ordered_shots(self) -> tuple[Shots, ...]:
+        """From few to all."""
+        return tuple(sorted(self.shots, key=lambda n: math.inf if n == "all" else n))
+
+    def target(self, shots: Shots) -> Source:
+        """The target with so many users to learn from, and no more validation users than go with them.
+
+        >>> suite = Suite(name="s", data="d", methods=("base",))
+        >>> [suite.target(n).validation for n in (0, 16, 100, 200, 1000)]
+        [0, 16, 25, 50, 60]
+        """
+        users = None if shots == "all" else int(shots)
+        most = self.validation if users is None else min(self.validation, max(16, users // 4))
+        return Source(
+            data=self.data,
+            domain=self.domain,
+            test=self.test,
+            validation=0 if users == 0 else most,
+            users=users,
+            windows=self.windows,
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Suite":
+        """Read a suite; its name is the file's if it has none.
+
+        Raises:
+            ConfigError: the file is not a suite; says what and where.
+        """
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"Cannot read the suite {path}: {' '.join(str(error).split())}.") from error
+        if not isinstance(content, dict):
+            raise ConfigError(f"{path} is no suite: expected keys such as data, sources and shots.")
+        try:
+            return cls.model_validate({"name": Path(path).stem.lower().replace(" ", "-"), **content})
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "suite"
+            found = (
+                "" if first["input"] is content or not first["loc"] else f" (found {first['input']!r:.60})"
+            )
+            raise ConfigError(f"{path}: {place}: {first['msg']}{found}.") from error
+
+
+def _check_stage(place: str, values: dict[str, Any]) -> None:
+    """What a stage is given here must be possible, and not be what the comparison itself decides."""
+    own = [key for key in ("name", "sources", "publish", "domain") if key in values]
+    if own:
+        raise ValueError(f"{place}.{own[0]} is decided by the comparison; leave it out")
+    try:
+        Stage.model_validate({"name": "x", "sources": [{"data": "x"}], **values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{place}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

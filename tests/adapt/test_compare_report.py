@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from llmrec_prompt.adapt.compare_report import holm, markdown, summarise, write_report
+from llmrec_prompt.evaluate.statistics import paired_test
+
+SIZES = {
+    "0": {"users": 0, "validation": 0, "interactions": 0},
+    "all": {"users": 50, "validation": 12, "interactions": 400},
+}
+MANIFEST = {
+    "name": "toy",
+    "data": "films",
+    "domain": "movies",
+    "model": "fake:x",
+    "model_hash": "ab",
+    "adapters": {},
+    "test": 40,
+    "candidates": 20,
+    "seed": 0,
+    "negatives": ["uniform"],
+    "methods": ["base", "target-only", "source+target", "embedding"],
+}
+
+
+def row(method, shots, mean, seed):
+    values = np.clip(np.random.default_rng(seed).normal(mean, 0.1, 40), 0, 1).round(6).tolist()
+    values = {"ndcg@10": values, "hr@10": [float(v > 0.5) for v in values]}
+    return {"method": method, "shots": shots, "negatives": "uniform", "values": values} | {
+        "facts": {"adapter": method},
+        "events": {},
+        "seconds": 1.0,
+    }
+
+
+ROWS = [
+    row("source+target", "all", 0.8, 1),
+    row("target-only", "all", 0.5, 2),
+    row("embedding", "any", 0.6, 3),
+    row("base", "any", 0.3, 4),
+]
+
+
+def test_rows_become_cells_with_intervals():
+    report = summarise(ROWS, MANIFEST, SIZES)
+    results = report["results"]["uniform"]
+    assert list(results) == ["base", "target-only", "source+target", "embedding"]
+    assert set(results["source+target"]) == {"all"}
+    assert results["base"]["0"] == results["base"]["all"]
+    cell = results["source+target"]["all"]["ndcg@10"]
+    assert cell["low"] < cell["mean"] < cell["high"]
+    assert cell["mean"] == pytest.approx(np.mean(ROWS[0]["values"]["ndcg@10"]), abs=1e-4)
+    assert report["chance"]["hr@10"] == 0.5
+
+
+def test_the_tests_pair_the_users_of_what_is_there():
+    tests = summarise(ROWS, MANIFEST, SIZES)["tests"]
+    assert [(t["shots"], t["than"]) for t in tests] == [("all", "target-only"), ("all", "embedding")]
+    ours, theirs = (ROWS[i]["values"]["ndcg@10"] for i in (0, 1))
+    assert tests[0]["difference"] == pytest.approx(np.mean(ours) - np.mean(theirs), abs=1e-4)
+    assert tests[0]["p"] == pytest.approx(paired_test(ours, theirs, seed=0), abs=1e-5)
+
+
+def test_holm_never_falls_and_never_passes_one():
+    tests = holm([{"p": 0.5}, {"p": 0.01}, {"p": 0.6}])
+    assert [t["p_holm"] for t in tests] == [1.0, 0.03, 1.0]
+
+
+def test_the_report_says_what_was_done_and_dashes_what_was_not():
+    text = markdown(summarise(ROWS, MANIFEST, SIZES))
+    assert "0 at 0, 12 at all" in text
+    assert "| users | 0 | all (50) |" in text
+    line = next(line for line in text.splitlines() if line.startswith("| source+target |"))
+    assert line.split(" | ")[1] == "–"
+    assert "chance 0.227" in text
+
+
+def test_files_are_written_with_a_picture_of_every_method(tmp_path):
+    pytest.importorskip("matplotlib")
+    write_report(summarise(ROWS, MANIFEST, SIZES), tmp_path)
+    picture = (tmp_path / "curves.svg").read_text()
+    assert picture.lstrip().startswith("<?xml")
+    assert all(f"<!-- {name} -->" in picture for name in MANIFEST["methods"])
+    assert "curves.svg" in (tmp_path / "report.md").read_text()
+    assert (tmp_path / "report.json").is_file()

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from llmrec_prompt.adapt.compare_methods import BUILT
+from llmrec_prompt.adapt.compare_suite import METHODS, Suite
+from llmrec_prompt.errors import ConfigError
+
+SUITES = sorted((Path(__file__).parents[2] / "eval" / "suites").glob("adapt_*.yaml"))
+SMALL = {"data": "films", "sources": ["general"]}
+
+
+def load(tmp_path, **values):
+    path = tmp_path / "My suite.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, **values}))
+    return Suite.load(path)
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_the_suites_in_the_repository_can_be_read(path):
+    assert Suite.load(path).methods
+
+
+def test_there_are_suites_to_read():
+    assert SUITES
+
+
+def test_every_method_can_be_built():
+    assert set(METHODS) == set(BUILT)
+
+
+def test_what_is_left_out_has_a_value(tmp_path):
+    suite = load(tmp_path)
+    assert (suite.name, suite.model, suite.methods) == ("my-suite", "smollm2", METHODS)
+    assert suite.ordered_shots == (0, 16, 64, 256, "all")
+
+
+def test_shots_come_from_few_to_all(tmp_path):
+    assert load(tmp_path, shots=["all", 64, 8]).ordered_shots == (8, 64, "all")
+
+
+@pytest.mark.parametrize(("shots", "validation"), [(0, 0), (8, 16), (64, 16), (256, 60), ("all", 60)])
+def test_few_shots_have_few_validation_users(tmp_path, shots, validation):
+    target = load(tmp_path).target(shots)
+    assert target.validation == validation
+    assert target.users == (None if shots == "all" else shots)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"shot": [1]}, "shot: Extra inputs"),
+        ({"methods": ["bert"]}, "'bert' must be among base"),
+        ({"methods": ["base", "base"]}, "name something twice"),
+        ({"shots": [-1]}, "0 or more, or all"),
+        ({"shots": ["most"]}, "shots.0"),
+        ({"sources": []}, "'source-only' needs sources"),
+        ({"sources": [], "methods": ["composed"]}, "'composed' needs sources"),
+        ({"recipe": "general.yaml"}, "not both"),
+        ({"stage": {"stepps": 3}}, "stage.stepps: Extra inputs"),
+        ({"stage": {"sources": []}}, "stage.sources is decided by the comparison"),
+        ({"catalogue": {"lr": -1}}, "catalogue.lr"),
+        ({"composed": {"method": "average"}}, "composed.method"),
+        ({"negatives": ["hard"]}, "negatives.0"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_in_one_line(tmp_path, values, message):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, **values)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [1", ""])
+def test_what_is_no_suite_at_all(tmp_path, text):
+    path = tmp_path / "suite.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="suite"):
+        Suite.load(path)
+    with pytest.raises(ConfigError, match="Cannot read"):
+        Suite.load(tmp_path / "none.yaml")
