@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import mmap
+import os
 import re
 import shutil
 import struct
@@ -19,7 +20,7 @@ from llmrec_prompt.backends.hf.backend import HfBackend
 from llmrec_prompt.backends.hf.vocabulary import BOS_UNLESS_SAID, as_llama_cpp
 from llmrec_prompt.backends.models import PACKAGED, ModelRef, gguf_path
 from llmrec_prompt.cache import cache_dir, file_hash, offline
-from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra
+from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra, UnknownName
 
 try:
     import torch
@@ -70,7 +71,7 @@ def locate(ref: ModelRef) -> Located:
 def load_hf(ref: ModelRef, *, context: int, threads: int | None) -> HfBackend:
     """Load a folder, a hub id with an optional `@revision`, a GGUF file or a packaged model.
 
-    On a GPU in bfloat16, otherwise in single precision. `threads` holds for all of torch.
+    On a GPU in bfloat16, otherwise in single precision, or as `LLMREC_PRECISION` says. `threads` holds for all of torch.
 
     Raises:
         ConfigError: the target is none of these.
@@ -88,13 +89,23 @@ def load_hf(ref: ModelRef, *, context: int, threads: int | None) -> HfBackend:
 
 
 def _load(name: str, **options: Any) -> tuple[Any, Any]:
-    device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = _precision(device)
     with _one_line_errors(name), _no_progress_bars():
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
         model = transformers.AutoModelForCausalLM.from_pretrained(
             name, dtype=dtype, use_safetensors=True, **options
         )
     return tokenizer, model.to(device).eval()
+
+
+def _precision(device: str) -> Any:
+    """`LLMREC_PRECISION`, bf16 or fp32; else bfloat16 on a GPU and single precision on a CPU."""
+    names = {"bf16": torch.bfloat16, "fp32": torch.float32}
+    wanted = os.environ.get("LLMREC_PRECISION") or ("bf16" if device == "cuda" else "fp32")
+    if wanted not in names:
+        raise UnknownName("LLMREC_PRECISION", wanted, names)
+    return names[wanted]
 
 
 @contextlib.contextmanager
