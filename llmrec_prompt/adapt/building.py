@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.adapt.dense import Dense, Lessons
+from llmrec_prompt.adapt.dense import Lessons
 from llmrec_prompt.adapt.encode import Encode
+from llmrec_prompt.adapt.families import Course, Ground, course
 from llmrec_prompt.adapt.histories import Population, Texts
+from llmrec_prompt.adapt.judging import Curves
 from llmrec_prompt.adapt.network import Network, half, load_base
 from llmrec_prompt.adapt.recipe import Recipe, Stage
 from llmrec_prompt.adapt.validation import Validation, summary
@@ -15,8 +17,6 @@ from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import parse_ref
 from llmrec_prompt.backends.hf.loading import Located, locate
 from llmrec_prompt.backends.hf.vocabulary import Vocabulary
-
-Curves = dict[str, dict[float, float]]
 
 
 @dataclass
@@ -26,45 +26,63 @@ class Bench:
     base: Located
     network: Network
     sources: list[tuple[Population, Texts]]
-    module: Any
-    lessons: Any
+    course: Course
     exams: list[Validation]
-    evaluate: Callable[[], dict[str, float]]
+
+    @property
+    def module(self) -> Any:
+        """What is trained."""
+        return self.course.module
+
+    @property
+    def lessons(self) -> Lessons:
+        """What it is trained on."""
+        return self.course.lessons
+
+    @property
+    def reader(self) -> Encode | None:
+        """What reads items, if the adapter is to be an encoder."""
+        return self.course.reader
 
     def curves(self, *, catalogue: bool = False) -> list[Curves]:
         """Validation of every source, by kind of candidates and weight of log-popularity."""
-        return [exam.curves(self.network, self.module.encode, catalogue=catalogue) for exam in self.exams]
+        return [self.course.judge(exam, catalogue) for exam in self.exams]
+
+    @property
+    def evaluate(self) -> Callable[[], dict[str, float]] | None:
+        """Gives the metrics of the weights as they are; None where nobody is left to validate on."""
+        return (lambda: _mean([summary(c) for c in self.curves()])) if self.exams else None
 
 
 def build(recipe: Recipe, stage: Stage, start: Path | None) -> Bench:
-    """Load base and data.
+    """Load base and data, and lay out what is to be learnt.
 
     Raises:
         DataError: a data set cannot be read or has too few users.
         AdapterError: `start` does not fit the base.
+        BackendError: the base cannot answer as an objective asks.
     """
     base = locate(parse_ref(recipe.base))
-    if start is not None:
-        Card.load(start).check_base(base.digest)
+    card = Card.load(start) if start is not None else None
+    if card is not None:
+        card.check_base(base.digest)
     tokenizer, model = load_base(base.name, precision=recipe.precision, quantise=recipe.lora.quantise)
-    vocabulary = Vocabulary(tokenizer)
     network = Network(model, recipe.lora, start=start, base_hash=base.digest)
-    sources = []
+    sources = _sources(stage, Vocabulary(tokenizer))
+    ground = Ground(stage, recipe.seed, network, tokenizer, sources, card.scale if card else None)
+    exams = [Validation(*s, source=i, shown=stage.history) for i, s in enumerate(sources) if s[0].validation]
+    return Bench(base, network, sources, course(ground), exams)
+
+
+def _sources(stage: Stage, vocabulary: Vocabulary) -> list[tuple[Population, Texts]]:
+    found = []
     for source in stage.sources:
-        population = Population(source)
+        population = Population(source, logs="catalogue" not in stage.objectives)
         texts = Texts(
             population.dataset, population.prompter, lambda text, bos: vocabulary.tokenize(text, bos=bos)
         )
-        sources.append((population, texts))
-    lessons = Lessons(sources, stage, seed=recipe.seed)
-    encode = Encode(network, sources, stage)
-    if start is not None:
-        encode.start_from(Card.load(start).scale)
-    module = Dense(network, {"encode": encode}, stage.objectives)
-    exams = [Validation(*s, source=i, shown=stage.history) for i, s in enumerate(sources) if s[0].validation]
-    bench = Bench(base, network, sources, module, lessons, exams, dict)
-    bench.evaluate = lambda: _mean([summary(c) for c in bench.curves()])
-    return bench
+        found.append((population, texts))
+    return found
 
 
 def autocast(precision: str) -> Any:

@@ -71,15 +71,22 @@ class Texts:
             ends.append(len(tokens) - 1)
         return tokens, ends
 
+    def tokens(self, text: str) -> list[int]:
+        """Any text from the start."""
+        return self._tokenize(text, True)
+
+    def prompt(self, rows: Sequence[int]) -> list[int]:
+        """The prompt that shows these items, rendered as a whole, whatever its template is."""
+        items = [self.dataset.items[row] for row in rows]
+        return self.tokens(self.prompter.history(items, show=len(items)).text)
+
     def check(self, rows: Sequence[int]) -> None:
         """Make sure that what is put together line by line is the very prompt that ranks.
 
         Raises:
             TemplateError: the domain's template is not a head and one line an item.
         """
-        items = [self.dataset.items[row] for row in rows]
-        prompt = self.prompter.history(items, show=len(items)).text
-        if self._tokenize(prompt, True) != self.history(rows)[0]:
+        if self.prompt(rows) != self.history(rows)[0]:
             raise TemplateError(
                 f"Domain {self.prompter.domain.name!r}: its history template is not a head and one line an "
                 "item, so it cannot be trained on every position. Use the base template, or objective rank."
@@ -87,9 +94,17 @@ class Texts:
 
 
 class Population:
-    """The users of one source, apart: those tested elsewhere, those for validation, those trained on."""
+    """The users of one source, apart: those tested elsewhere, those for validation, those trained on.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        source: where the data is, and how many users each part has.
+        logs: False trains on nobody's history; then there may be no users at all.
+
+    Raises:
+        DataError: nobody is left to train on.
+    """
+
+    def __init__(self, source: Source, *, logs: bool = True) -> None:
         self.source = source
         self.dataset = Dataset.load(source.data)
         self.domain = load_domain(source.domain or self.dataset.domain)
@@ -97,8 +112,8 @@ class Population:
         order = self._order()
         cut = source.test + source.validation
         self.validation = order[source.test : cut]
-        self.users = order[cut:][: source.users]
-        if not self.users and source.users != 0:
+        self.users = order[cut:][: source.users] if logs else []
+        if logs and not self.users and source.users != 0:
             raise DataError(
                 f"{self.dataset.name} has {len(order)} users with two liked items; {source.test} are for "
                 f"tests and {source.validation} for validation: none is left. Lower test or validation."
@@ -133,17 +148,11 @@ def windows(population: Population, texts: Texts, size: int) -> list[Window]:
     """
     found = []
     for user in population.users:
-        rows = population.rows(user)
-        known = population.dataset.consumed(user)
-        own = np.unique(population.dataset.item_rows(known)).astype(np.int64)
+        rows, own = population.rows(user), owned(population, user)
         end, left = len(rows) - 1, population.source.windows or len(rows)
         while end > 0 and left > 0:
             begin = max(0, end - size)
-            shown = rows[begin:end]
-            tokens, ends = texts.history(shown)
-            found.append(
-                Window(tuple(tokens), tuple(ends), tuple(rows[begin + 1 : end + 1]), tuple(shown), own)
-            )
+            found.append(window_of(texts, rows[begin : end + 1], own))
             end, left = begin, left - 1
     if found:
         texts.check(found[0].rows)
@@ -151,12 +160,53 @@ def windows(population: Population, texts: Texts, size: int) -> list[Window]:
     return found
 
 
+def positions(population: Population, texts: Texts, size: int) -> list[Window]:
+    """Every item of all training users' histories but the first, each after at most `size` items before it.
+
+    For objectives that ask about one item at a time: such a window has one target, and its `tokens` say how
+    long it is rather than what a template makes of it.
+    """
+    found = []
+    for user in population.users:
+        rows, own = population.rows(user), owned(population, user)
+        most = (population.source.windows or len(rows)) * size
+        for end in range(max(1, len(rows) - most), len(rows)):
+            tokens, ends = texts.history(rows[max(0, end - size) : end])
+            shown = tuple(rows[max(0, end - size) : end])
+            found.append(Window(tuple(tokens), tuple(ends[-1:]), (rows[end],), shown, own))
+    return found
+
+
+def owned(population: Population, user: str) -> npt.NDArray[np.int64]:
+    """Catalogue rows of all that a user has, ascending."""
+    known = population.dataset.consumed(user)
+    return np.unique(population.dataset.item_rows(known)).astype(np.int64)
+
+
+def window_of(texts: Texts, rows: Sequence[int], own: npt.NDArray[np.int64]) -> Window:
+    """A window over consecutive items: each but the last is shown, each but the first is a target."""
+    tokens, ends = texts.history(rows[:-1])
+    return Window(tuple(tokens), tuple(ends), tuple(rows[1:]), tuple(rows[:-1]), own)
+
+
 def shuffled(found: Sequence[Window], seed: int) -> list[Window]:
     """The same windows with targets permuted over all of them: what is left to learn is popularity."""
-    flat = np.concatenate([w.targets for w in found])
+    parts = _permuted([w.targets for w in found], seed)
+    return [Window(w.tokens, w.ends, part, w.rows, w.own) for w, part in zip(found, parts, strict=True)]
+
+
+def scrambled(found: Sequence[Window], texts: Texts, seed: int) -> list[Window]:
+    """Windows of the same lengths with all their items permuted, shown ones too.
+
+    The control for objectives whose targets stand in the history itself.
+    """
+    parts = _permuted([(*w.rows, w.targets[-1]) for w in found], seed)
+    return [window_of(texts, part, np.unique(part).astype(np.int64)) for part in parts]
+
+
+def _permuted(groups: Sequence[Sequence[int]], seed: int) -> list[tuple[int, ...]]:
+    """All numbers of all groups permuted; the groups keep their sizes."""
+    flat = np.concatenate(groups)
     np.random.default_rng(seed).shuffle(flat)
-    cuts = np.cumsum([len(w.targets) for w in found])[:-1]
-    return [
-        Window(w.tokens, w.ends, tuple(int(t) for t in part), w.rows, w.own)
-        for w, part in zip(found, np.split(flat, cuts), strict=True)
-    ]
+    cuts = np.cumsum([len(group) for group in groups])[:-1]
+    return [tuple(int(row) for row in part) for part in np.split(flat, cuts)]

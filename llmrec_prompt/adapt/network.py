@@ -81,15 +81,31 @@ class Network(nn.Module):  # type: ignore[misc]
         """Names and parameters of the adapter."""
         return [(name, p) for name, p in self.peft.named_parameters() if p.requires_grad]
 
-    def states(self, sequences: Sequence[Sequence[int]]) -> Any:
+    def states(self, sequences: Sequence[Sequence[int]], *, keep: bool = True) -> Any:
         """The states (after the final norm) of all tokens, right-padded: (sequences, longest, d).
 
-        Padding comes last and attention looks back only, so it changes nothing and needs no mask.
+        Padding comes last and attention looks back only, so it changes nothing and needs no mask. Texts that
+        will hardly come again are better not kept (`keep=False`).
         """
         self.tokens += sum(map(len, sequences))
-        return self._upper(inputs_embeds=_padded(self._below(sequences)), use_cache=False).last_hidden_state
+        below = self._below(sequences) if keep else self._compute(sequences)
+        return self._upper(inputs_embeds=_padded(below), use_cache=False).last_hidden_state
 
-    def ends(self, sequences: Sequence[Sequence[int]]) -> Any:
+    def masked_states(self, tokens: Any, positions: Any, masks: Any) -> Any:
+        """The states of rows of tokens that do not see all before them: (rows, longest, d); nothing is kept.
+
+        Args:
+            tokens: ids (rows, longest).
+            positions: of the tokens (rows, longest).
+            masks: who sees whom, in the model's own form (see `packed.masks`).
+        """
+        self.tokens += tokens.numel()
+        options = {"attention_mask": masks, "position_ids": positions, "use_cache": False}
+        with torch.no_grad():
+            below = self._lower(input_ids=tokens, **options).last_hidden_state
+        return self._upper(inputs_embeds=below, **options).last_hidden_state
+
+    def ends(self, sequences: Sequence[Sequence[int]], *, keep: bool = True) -> Any:
         """The state at the end of each sequence: (sequences, d).
 
         Sequences of about the same length go together, so that little is padding.
@@ -100,7 +116,7 @@ class Network(nn.Module):  # type: ignore[misc]
         found = []
         for group in groups.values():
             last = torch.tensor([len(sequences[i]) - 1 for i in group], device=self.device)
-            states = self.states([sequences[i] for i in group])
+            states = self.states([sequences[i] for i in group], keep=keep)
             found.append(states[torch.arange(len(group), device=self.device), last])
         order = torch.tensor([i for group in groups.values() for i in group], device=self.device)
         return torch.cat(found)[order.argsort()]
@@ -124,6 +140,7 @@ class Network(nn.Module):  # type: ignore[misc]
             self._keep({key: known[key] for key in missing})
         return [known[key] for key in keys]
 
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def _compute(self, sequences: Sequence[Sequence[int]]) -> list[Any]:
         width = rounded(max(map(len, sequences)))
         ids = torch.tensor([[*s, *[0] * (width - len(s))] for s in sequences], device=self.device)

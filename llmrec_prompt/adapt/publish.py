@@ -52,7 +52,7 @@ def publish(outcome: Outcome, target: Path) -> dict[str, float]:
     plot_curves(outcome.log, partial / "curves.svg", title=card.name)
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
-    return dict(card.metrics["validation"])
+    return dict(card.metrics.get("validation", {}))
 
 
 def write_weights(peft: Any, base: str, folder: Path) -> None:
@@ -80,10 +80,10 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         domain=stage.domain or (domains[0] if len(domains) == 1 else "general"),
         base=Base(ref=recipe.base, hash=bench.base.digest, hub=bench.base.hub or None),
         objective=stage.objective,
-        mode="encoder" if bench.module.encode is not None else "likelihood",
-        templates={p.domain.name: p.prompter.fingerprint for p, _ in bench.sources},
+        mode=bench.course.mode,
+        templates={p.domain.name: p.prompter.fingerprint_for(bench.course.mode) for p, _ in bench.sources},
         history=stage.history,
-        scale=round(bench.module.encode.scale, 4) if bench.module.encode is not None else None,
+        scale=round(bench.reader.scale, 4) if bench.reader is not None else None,
         popularity=popularity,
         lora=Lora(
             r=recipe.lora.r, alpha=recipe.lora.alpha, targets=recipe.lora.targets, layers=tuple(layers)
@@ -104,9 +104,12 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
 
 
 def _validated(outcome: Outcome) -> tuple[dict[str, Any], dict[str, float]]:
-    """Metrics by source, and the popularity weights: of the only source, or the mean over several."""
+    """Metrics by source, and the popularity weights: of the only source, or the mean over several.
+
+    Modes other than the encoder's add no popularity. Without validation users there is nothing to say.
+    """
     if not outcome.bench.exams:
-        return {"validation": {}}, {}
+        return {}, {}
     with autocast(outcome.recipe.precision):
         curves = outcome.bench.curves(catalogue=True)
     each = {
@@ -116,7 +119,8 @@ def _validated(outcome: Outcome) -> tuple[dict[str, Any], dict[str, float]]:
     names = next(iter(each.values()))
     mean = {name: round(sum(row[name] for row in each.values()) / len(each), 4) for name in names}
     weights = {kind: round(sum(best_weight(c[kind]) for c in curves) / len(curves), 3) for kind in curves[0]}
-    return {"validation": mean, **({"by source": each} if len(each) > 1 else {})}, weights
+    metrics = {"validation": mean, **({"by source": each} if len(each) > 1 else {})}
+    return metrics, weights if outcome.bench.reader is not None else {}
 
 
 def _sources(bench: Bench) -> Iterator[Source]:

@@ -11,8 +11,11 @@ from llmrec_prompt.errors import ConfigError
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 DENSE = ("encode", "next_item", "predictive", "adversarial")
 """Objectives that read the states of a whole history in one forward, and can be added."""
+UNLABELLED = ("predictive", "adversarial")
+"""Those of them that read histories without taking anything in them for an answer."""
 SPAN = ("rank", "yes_no", "label")
 """Objectives that score answers after a prompt; each stands alone."""
+MOST_LABELS = 26
 OBJECTIVES = (*DENSE, *SPAN, "catalogue")
 
 
@@ -76,7 +79,7 @@ class Stage(_Strict):
     items: int = Field(default=128, ge=2)
     """`encode`: at most so many different targets of a step, each the others' negative."""
     candidates: int = Field(default=8, ge=2)
-    """`rank` and `label`: candidates of one prompt, the target among them."""
+    """`rank`, `yes_no` and `label`: how many candidates of a history are compared, the target among them."""
     evaluate_every: int = Field(default=100, ge=1)
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations without a better metric; None trains all steps and keeps the best."""
@@ -97,6 +100,22 @@ class Stage(_Strict):
             )
         if set(self.objectives) == {"adversarial"}:
             raise ValueError("objective 'adversarial' goes with another one, such as encode")
+        return self
+
+    @model_validator(mode="after")
+    def _sources_suit_the_objectives(self) -> "Stage":
+        unlabelled = [source.data for source in self.sources if not source.labelled]
+        reading = [name for name in self.objectives if name in UNLABELLED]
+        if unlabelled and not reading:
+            raise ValueError(
+                f"source {unlabelled[0]} is unlabelled; only {', '.join(UNLABELLED)} can read it"
+            )
+        if len(unlabelled) == len(self.sources) and len(reading) < len(self.objectives):
+            raise ValueError(f"objectives {list(self.objectives)} need a labelled source")
+        if "adversarial" in self.objectives and len(self.sources) < 2:
+            raise ValueError("objective 'adversarial' tells sources apart: give two or more")
+        if "label" in self.objectives and self.candidates > MOST_LABELS:
+            raise ValueError(f"objective 'label' has {MOST_LABELS} letters: lower candidates")
         return self
 
     @property

@@ -36,9 +36,9 @@ def small_state(module: Any) -> dict[str, Any]:
 class LessonTrainer(Trainer):  # type: ignore[misc]
     """A lesson a step, in order."""
 
-    def __init__(self, *, evaluate: Evaluate, **options: Any) -> None:
+    def __init__(self, *, evaluate: Evaluate | None, **options: Any) -> None:
         super().__init__(**options)
-        self._judge = evaluate
+        self._judge = evaluate or dict
 
     def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
         return SequentialSampler(self.train_dataset)
@@ -87,8 +87,8 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         write_atomically(self._log, "".join(lines))
 
 
-def arguments(recipe: Recipe, stage: Stage, folder: Path) -> TrainingArguments:
-    """Trainer's settings for a stage."""
+def arguments(recipe: Recipe, stage: Stage, folder: Path, *, judged: bool = True) -> TrainingArguments:
+    """Trainer's settings for a stage; without anybody to judge on, the last weights are kept."""
     every = min(stage.evaluate_every, stage.steps)
     return TrainingArguments(
         output_dir=str(folder),
@@ -99,13 +99,13 @@ def arguments(recipe: Recipe, stage: Stage, folder: Path) -> TrainingArguments:
         warmup_steps=math.ceil(stage.warmup * stage.steps),
         weight_decay=0.01,
         logging_steps=max(1, every // 10),
-        eval_strategy="steps",
+        eval_strategy="steps" if judged else "no",
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
         save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model=METRIC,
+        load_best_model_at_end=judged,
+        metric_for_best_model=METRIC if judged else None,
         greater_is_better=True,
         seed=recipe.seed,
         data_seed=recipe.seed,
@@ -119,19 +119,21 @@ def arguments(recipe: Recipe, stage: Stage, folder: Path) -> TrainingArguments:
 
 
 def run(
-    module: Any, lessons: Any, evaluate: Evaluate, *, recipe: Recipe, stage: Stage, folder: Path
+    module: Any, lessons: Any, evaluate: Evaluate | None, *, recipe: Recipe, stage: Stage, folder: Path
 ) -> list[Any]:
     """Train a stage, or the rest of it, and leave the best weights in `module`; gives the log's rows.
+
+    Where there is no `evaluate`, those are the last ones, and `patience` has nothing to wait for.
 
     A kill loses at most what came after the latest checkpoint: the next call goes on from there.
     """
     logging.set_verbosity_error()  # Trainer finds the frozen weights missing in small checkpoints
     callbacks: list[Any] = [_Watch(f"Training {stage.name}", stage.steps, folder / LOG)]
-    if stage.patience is not None:
+    if stage.patience is not None and evaluate:
         callbacks.append(EarlyStoppingCallback(stage.patience))
     trainer = LessonTrainer(
         model=module,
-        args=arguments(recipe, stage, folder),
+        args=arguments(recipe, stage, folder, judged=evaluate is not None),
         train_dataset=lessons,
         eval_dataset=[0],
         data_collator=lambda rows: {"lesson": rows[0]},

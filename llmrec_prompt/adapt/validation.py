@@ -35,7 +35,7 @@ class Validation:
 
     def __init__(self, population: Population, texts: Texts, *, source: int, shown: int) -> None:
         self.name = population.dataset.name
-        self._texts, self._source, self._shown = texts, source, shown
+        self._texts, self.source, self._shown = texts, source, shown
         self._everything = tuple(range(len(population.dataset.items)))
         index, cases = population.dataset.index, population.cases()
         known = population.dataset.only([*population.users, *population.validation])
@@ -63,7 +63,7 @@ class Validation:
         users = self._users(network)
         every = {**self.tasks, **({"catalogue": self._whole()} if catalogue else {})}
         rows = sorted({row for tasks in every.values() for task in tasks for row in task.candidates})
-        items = encode.read(self._source, rows).cpu().numpy()
+        items = encode.read(self.source, rows).cpu().numpy()
         place = {row: i for i, row in enumerate(rows)}
         found: dict[str, dict[float, float]] = {}
         for kind, tasks in every.items():

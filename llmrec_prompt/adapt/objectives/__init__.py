@@ -1,0 +1,1 @@
+"""What training can aim at besides `encode`: a module an objective."""
