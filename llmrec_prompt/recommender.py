@@ -290,7 +290,7 @@ class Recommender:
     ) -> Ranking:
         typed = sum(item.item_id not in self.dataset.index for item in history)
         request = Request(user, self.domain.name, self.settings.seed, {"typed_as_is": typed} if typed else {})
-        ranking = rank(self.ranker, history, candidates, request).top(k)
+        ranking = rank(self.ranker, history, candidates, request, most=k)
         return self._with_reasons(ranking, history, candidates) if explain else ranking
 
     def _with_reasons(self, ranking: Ranking, history: list[Item], candidates: list[Item]) -> Ranking:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmrec_prompt.errors import BackendError, DataError
-from llmrec_prompt.types import Candidates, History, Provenance, RankedItem, Ranking, Scored
+from llmrec_prompt.types import Candidates, History, Item, Provenance, RankedItem, Ranking, Scored
 
 Array = npt.NDArray[np.float64]
 
@@ -60,8 +60,15 @@ def combine(scored: Scored) -> Array:
     return total
 
 
-def rank(ranker: Ranker, history: History, candidates: Candidates, request: Request | None = None) -> Ranking:
-    """Rank all candidates, best first.
+def rank(
+    ranker: Ranker,
+    history: History,
+    candidates: Candidates,
+    request: Request | None = None,
+    *,
+    most: int | None = None,
+) -> Ranking:
+    """Rank all candidates, best first; the answer holds all, or the first `most`, of that full order.
 
     Equal scores are ordered by a seeded hash of history and item, never by the candidates' order, and
     counted: events `tied` (candidates that share their score) and `all_tied`.
@@ -91,7 +98,7 @@ def rank(ranker: Ranker, history: History, candidates: Candidates, request: Requ
         seconds=round(time.monotonic() - start, 4),
         **ranker.origin,
     )
-    lines = order(candidates, scores, tie_salt(history, request.seed))
+    lines = order(candidates, scores, tie_salt(history, request.seed), most)
     return Ranking(user=request.user, domain=request.domain, recommendations=lines, provenance=provenance)
 
 
@@ -108,10 +115,15 @@ def check_candidates(candidates: Candidates) -> None:
         raise DataError(f"Candidate {twice[0]!r} is given more than once. Give each candidate once.")
 
 
-def order(candidates: Candidates, scores: Array, salt: str) -> tuple[RankedItem, ...]:
-    """Best first, ties by a salted hash."""
-    ties = [hashlib.sha256(f"{salt}\0{item.item_id}".encode()).digest() for item in candidates]
-    best_first = sorted(range(len(candidates)), key=lambda i: (-scores[i], ties[i]))
+def order(
+    candidates: Candidates, scores: Array, salt: str, most: int | None = None
+) -> tuple[RankedItem, ...]:
+    """Best first, ties by a salted hash; the first `most` of them."""
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    tied = (counts[places] > 1).tolist()  # nobody else's hash is needed
+    ties = [_hash(salt, c) if t else b"" for c, t in zip(candidates, tied, strict=True)]
+    negative = (-scores).tolist()
+    best_first = sorted(range(len(candidates)), key=lambda i: (negative[i], ties[i]))
     shares = softmax(scores)
     return tuple(
         RankedItem(
@@ -121,8 +133,12 @@ def order(candidates: Candidates, scores: Array, salt: str) -> tuple[RankedItem,
             score=float(scores[i]),
             probability=float(shares[i]),
         )
-        for place, i in enumerate(best_first, start=1)
+        for place, i in enumerate(best_first[:most], start=1)
     )
+
+
+def _hash(salt: str, item: Item) -> bytes:
+    return hashlib.sha256(f"{salt}\0{item.item_id}".encode()).digest()
 
 
 def softmax(scores: Array) -> Array:

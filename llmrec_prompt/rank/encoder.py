@@ -79,10 +79,11 @@ class EncoderRanker:
         """
         events = Counter(foreign_domain(self._card, self._prompter))
         prompt, user = self._user(history, events)
-        parts: dict[str, Any] = {self.name: (self._items.of(candidates) @ user).astype(np.float64)}
+        rows = self._items.rows(candidates)
+        parts: dict[str, Any] = {self.name: (self._items.of(candidates, rows) @ user).astype(np.float64)}
         weights = {self.name: self._scale}
         if self._weight:
-            parts["popularity"] = self._counts(candidates)
+            parts["popularity"] = np.where(rows >= 0, self._popularity[rows], 0.0)
             weights["popularity"] = self._weight
         settings = {"history_shown": prompt.shown, "history_total": len(history), **self.settings}
         return Scored(parts, weights, events=dict(events), settings=settings)
@@ -92,11 +93,6 @@ class EncoderRanker:
         _, user = self._user(history, Counter())
         cosines = (self._items.catalogue() @ user).astype(np.float64)
         return np.asarray(self._scale * cosines + self._weight * self._popularity)
-
-    def _counts(self, candidates: Candidates) -> Array:
-        """log(1 + users who have it); 0 for what is not in the catalogue."""
-        rows = self._items.rows(candidates)
-        return np.where(rows >= 0, self._popularity[rows], 0.0)
 
     def _user(self, history: History, events: Counter[str]) -> tuple[HistoryPrompt, Vectors]:
         """The state after as much of the history as fits; what had to go is counted."""
@@ -123,7 +119,7 @@ class EncoderRanker:
 
     def prepare(self, candidates: Candidates) -> None:
         """Encode ahead the candidates that nobody has encoded."""
-        self._items.of(candidates)
+        self._items.of(candidates, self._items.rows(candidates))
 
     @property
     def usage(self) -> Usage:
@@ -170,9 +166,8 @@ class ItemStates:
         self._fetch(np.arange(len(self._here)))
         return self._states
 
-    def of(self, items: Candidates) -> Vectors:
-        """States of any items, shape (len(items), dimensions)."""
-        rows = self.rows(items)
+    def of(self, items: Candidates, rows: npt.NDArray[np.int64]) -> Vectors:
+        """States of any items, given with their rows, shape (len(items), dimensions)."""
         self._fetch(rows[rows >= 0])
         others = np.flatnonzero(rows < 0)
         if not len(others):
@@ -185,8 +180,13 @@ class ItemStates:
         return np.asarray(states)
 
     def _fetch(self, rows: npt.NDArray[np.int64]) -> None:
-        """Bring catalogue rows into memory that are not there."""
+        """Bring catalogue rows into memory that are not there; most of them means all.
+
+        A recommendation asks for all but what the user has; for the next user that shall be there too.
+        """
         missing = rows[~self._here[rows]]
+        if 2 * len(missing) > len(self._here):
+            missing = np.flatnonzero(~self._here)
         if len(missing):
             states = self._encode([self._dataset.items[row] for row in missing])
             if not self._states.size:

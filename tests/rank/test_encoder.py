@@ -139,6 +139,15 @@ def test_an_item_is_encoded_once_per_catalogue_text_model_and_adapter(tmp_path):
     assert len(adapted.take()) == 1 + len(NAMES)
 
 
+def test_who_asks_for_most_of_the_catalogue_gets_it_all():
+    backend = States()
+    made = ranker(backend)
+    made.score(items("ab"), items("cdef"))
+    backend.take()
+    made.score(items("cd"), items("abef"))
+    assert backend.take() == [SHOP.history(items("cd")).text]
+
+
 def test_encoding_goes_on_where_it_was_killed():
     names = [f"i{n}" for n in range(BATCH + 20)]
     data = dataset(names)
