@@ -97,6 +97,13 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--model", default="hf:smollm2", help="the model reference that scores")
     parser.add_argument("--sets", nargs="*", default=list(TABLES))
+    parser.add_argument(
+        "--without",
+        nargs="*",
+        default=[],
+        choices=[*GROUPS, "likelihood"],
+        help="rows to leave out; likelihood and untrained are the slowest",
+    )
     parser.add_argument("--out", type=Path, default=Path("docs/results-adaptation.md"))
     given = parser.parse_args()
     from llmrec_prompt.backends import load_backend
@@ -117,9 +124,10 @@ def section(given: argparse.Namespace, name: str, negatives: str) -> str:
     dataset = Dataset.load(given.data / name)
     exam = leave_last_out_exam(dataset, users=given.users, candidates=20, negatives=negatives, seed=0)
     table = Table(given, name, negatives, exam, find(TABLES[name]))
-    values = zero_shot(table)
-    for group, make in (("plain", plain), ("adapted", adapted), ("networks", networks)):
-        values |= run_group(table, group, make)
+    values = zero_shot(table) if "likelihood" not in given.without else {}
+    for group, make in GROUPS.items():
+        if group not in given.without:
+            values |= run_group(table, group, make)
     return "\n".join([*rows(table, values), ""])
 
 
@@ -167,8 +175,12 @@ def plain(table: Table) -> dict[str, Ranker]:
     both = table.recommender(None, weights={"popularity": 1.0, "embedding": 1.0})
     found = {name: base.ranker_of(name) for name in PLAIN}
     found["popularity + embedding"] = both.ranker_of("fused")
-    found["encoder, untrained"] = base.ranker_of("encoder")
     return found
+
+
+def untrained(table: Table) -> dict[str, Ranker]:
+    """The encoder mode without an adapter."""
+    return {"encoder, untrained": table.recommender(None).ranker_of("encoder")}
 
 
 def likelihood(table: Table) -> dict[str, Ranker]:
@@ -194,6 +206,9 @@ def networks(table: Table) -> dict[str, Ranker]:
         return {name: ScorerRanker(build_scorer(name, ingredients), population.dataset) for name in NETWORKS}
     except MissingExtra as error:
         sys.exit(str(error))
+
+
+GROUPS = {"plain": plain, "adapted": adapted, "networks": networks, "untrained": untrained}
 
 
 def source_of(card: Card, name: str) -> Source | None:

@@ -16,7 +16,7 @@ try:
     from safetensors.torch import load_file
     from torch import nn
 except ImportError as error:
-    raise MissingExtra("Training", "hf") from error
+    raise MissingExtra("Training", "train") from error
 
 FORM = {torch.bfloat16: "<i2", torch.float32: "<i4"}
 """States are kept as their bits, in integers of the same width."""
