@@ -30,6 +30,7 @@ from llmrec_prompt.backends.labels import normalise_labels, single_tokens
 from llmrec_prompt.backends.llama_cpp import chat
 from llmrec_prompt.backends.llama_cpp.adapters import Adapters
 from llmrec_prompt.backends.llama_cpp.engine import Context, Model, Row, Token
+from llmrec_prompt.backends.llama_cpp.states import States
 from llmrec_prompt.errors import ContextOverflow
 
 CAN: frozenset[Capability] = frozenset({"score", "choose", "generate", "schema", "embed", "adapters"})
@@ -68,6 +69,7 @@ class LlamaCppBackend:
         self.usage = Usage()
         self.adapter: str | None = None
         self._adapters = Adapters(self._model)
+        self._states = States(self._model, tokens=self._context.size, batch=BATCH, threads=threads)
         self._prefix: tuple[int, ...] = ()
         self._prefix_row: Row | None = None
         # A chunk of continuations: enough to fill the cores, small enough that attention over the
@@ -190,47 +192,10 @@ class LlamaCppBackend:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """The last hidden state at the end of each text; see `Backend.embed`."""
-        self._forget()
-        vectors = np.zeros((len(texts), self.info.dimensions), np.float32)
         sequences = [self._model.tokenize(text) for text in texts]
-        self._context.want_states(True)
-        try:
-            for chunk in self._embed_chunks(sequences):
-                self._embed_chunk(sequences, chunk, vectors)
-        finally:
-            self._context.want_states(False)
-            self._forget()
+        vectors = self._states.read(sequences)
+        self.usage.evaluated += sum(map(len, sequences))
         return vectors
-
-    def _embed_chunks(self, sequences: list[list[int]]) -> Iterator[list[int]]:
-        chunk: list[int] = []
-        used = 0
-        for i, tokens in enumerate(sequences):
-            if len(tokens) > self.info.context:
-                raise ContextOverflow(len(tokens), self.info.context)
-            if chunk and (used + len(tokens) > BATCH or len(chunk) >= self._context.sequences):
-                yield chunk
-                chunk, used = [], 0
-            chunk.append(i)
-            used += len(tokens)
-        if chunk:
-            yield chunk
-
-    def _embed_chunk(self, sequences: list[list[int]], chunk: list[int], vectors: Vectors) -> None:
-        batch = [
-            Token(token, position, s, position == len(sequences[i]) - 1)
-            for s, i in enumerate(chunk)
-            for position, token in enumerate(sequences[i])
-        ]
-        owners = [i for i in chunk for _ in sequences[i]]
-        for begin in range(0, len(batch), BATCH):
-            part = batch[begin : begin + BATCH]
-            self._context.decode(part)
-            for index, token in enumerate(part):
-                if token.output:
-                    vectors[owners[begin + index]] = self._context.state(index)
-        self._context.drop(range(len(chunk)))
-        self.usage.evaluated += len(batch)
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a plain text, with BOS where the model wants one."""
@@ -242,7 +207,9 @@ class LlamaCppBackend:
 
     def use(self, adapter: str | None) -> None:
         """Switch to a PEFT folder or a GGUF LoRA file, or back to the base; the base stays loaded."""
-        self._context.set_adapter(None if adapter is None else self._adapters.get(adapter))
+        loaded = None if adapter is None else self._adapters.get(adapter)
+        self._context.set_adapter(loaded)
+        self._states.use(loaded)
         self.adapter = adapter
         self._forget()
 
@@ -262,6 +229,7 @@ class LlamaCppBackend:
 
     def close(self) -> None:
         """Free context and weights."""
+        self._states.close()
         self._context.close()
         self._model.close()
 
