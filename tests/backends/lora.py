@@ -1,20 +1,13 @@
-"""A small random LoRA for a loaded hf model, as a PEFT folder and as its twin in GGUF."""
+"""A small random LoRA for a loaded hf model, as a PEFT folder."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from llmrec_prompt.adapters.gguf import LINEARS
+
 RANK, ALPHA = 4, 8.0
-LINEARS = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -30,12 +23,12 @@ def random_weights(model: Any, seed: int, *, scale: float = 0.02) -> Weights:
     return weights
 
 
-def write_peft(folder: Path, weights: Weights) -> Path:
+def write_peft(folder: Path, weights: Weights, **options: Any) -> Path:
     from peft import LoraConfig
     from safetensors.numpy import save_file
 
-    targets = [name.rpartition(".")[2] for name in LINEARS]
-    config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=targets, task_type="CAUSAL_LM")
+    options = {"target_modules": [name.rpartition(".")[2] for name in LINEARS], **options}
+    config = LoraConfig(r=RANK, lora_alpha=ALPHA, task_type="CAUSAL_LM", **options)
     config.save_pretrained(folder)
     sides = {
         f"base_model.model.{path}.lora_{side}.weight": matrix
@@ -44,30 +37,3 @@ def write_peft(folder: Path, weights: Weights) -> Path:
     }
     save_file(sides, folder / "adapter_model.safetensors")
     return folder
-
-
-def write_gguf(path: Path, weights: Weights, *, heads: int, kv_heads: int) -> Path:
-    """The same for llama.cpp, whose llama models have the rows of q and k in another order."""
-    import gguf
-
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_type("adapter")
-    writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", ALPHA)
-    for module, (a, b) in weights.items():
-        layer, _, linear = module.rpartition("layers.")[2].partition(".")
-        name = f"blk.{layer}.{LINEARS[linear]}.weight"
-        rows = {"attn_q": heads, "attn_k": kv_heads}.get(LINEARS[linear])
-        writer.add_tensor(f"{name}.lora_a", a)
-        writer.add_tensor(f"{name}.lora_b", b if rows is None else permuted(b, rows))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def permuted(matrix: np.ndarray, heads: int) -> np.ndarray:
-    """Per head, from (2, d/2) to (d/2, 2): halves that rotate together become neighbours."""
-    split = matrix.reshape(heads, 2, matrix.shape[0] // heads // 2, matrix.shape[1])
-    return np.ascontiguousarray(split.swapaxes(1, 2).reshape(matrix.shape))

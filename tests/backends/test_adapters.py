@@ -1,20 +1,21 @@
 """Switching LoRA adapters on a loaded base, in both engines."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from llmrec_prompt.adapters.gguf import LINEARS, Shape, write_twin
 from llmrec_prompt.backends.base import Backend, ScoreRequest
 from llmrec_prompt.errors import AdapterError
 
 from .conformance import PROMPT, TITLES, cosine
-from .lora import LINEARS, random_weights, write_gguf, write_peft
+from .lora import random_weights, write_peft
 
 TEXTS = TITLES[:5]
-Folders = tuple[Path, Path]
+SMOLLM2 = Shape("llama", 9, 3)
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,9 @@ def folders(weights: list[dict], tmp_path_factory: pytest.TempPathFactory) -> li
 
 
 @pytest.fixture(scope="module")
-def files(weights: list[dict], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("gguf")
-    return [str(write_gguf(folder / f"{i}.gguf", w, heads=9, kv_heads=3)) for i, w in enumerate(weights)]
+def files(folders: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    out = tmp_path_factory.mktemp("gguf")
+    return [str(write_twin(Path(f), out / f"{i}.gguf", SMOLLM2)) for i, f in enumerate(folders)]
 
 
 def scores(backend: Backend, adapter: str | None) -> list[float]:
@@ -65,8 +66,8 @@ def test_hf_switches(hf: Backend, folders: list[str]) -> None:
 
 @pytest.mark.llama
 @pytest.mark.hf
-def test_llama_switches(engine: Callable[[str], Backend], files: list[str]) -> None:
-    check_switching(engine("llama-smollm2-f32"), *files)
+def test_llama_switches(engine: Callable[[str], Backend], files: list[str], folders: list[str]) -> None:
+    check_switching(engine("llama-smollm2-f32"), files[0], folders[1])
 
 
 @pytest.mark.llama
@@ -75,13 +76,72 @@ def test_adapted_engines_agree(
     hf: Backend, engine: Callable[[str], Backend], folders: list[str], files: list[str]
 ) -> None:
     llama = engine("llama-smollm2-f32")
+    for folder, file in zip(folders, files, strict=True):
+        agree(llama, hf, folder, tolerance=0.01)
+        assert scores(llama, folder) == scores(llama, file)
+    llama.use(None)
+
+
+def agree(llama: Backend, hf: Backend, folder: str, *, tolerance: float) -> None:
+    """The engines say the same of an adapter, and it changes far more than they differ by."""
     try:
-        for folder, file in zip(folders, files, strict=True):
-            assert scores(llama, file) == pytest.approx(scores(hf, folder), abs=0.01)
-            assert cosine(*llama.embed([PROMPT]), *hf.embed([PROMPT])) > 0.9999
+        base, theirs = scores(hf, None), scores(hf, folder)
+        assert scores(llama, folder) == pytest.approx(theirs, abs=tolerance)
+        assert cosine(*llama.embed([PROMPT]), *hf.embed([PROMPT])) > 0.9999
+        assert theirs != pytest.approx(base, abs=10 * tolerance)
     finally:
         hf.use(None)
         llama.use(None)
+
+
+@pytest.mark.llama
+@pytest.mark.hf
+@pytest.mark.parametrize(
+    ("layers", "linears", "options"),
+    [
+        (range(20, 30), ["q_proj", "v_proj", "down_proj"], {}),
+        ((0, 29), ["k_proj"], {"use_rslora": True}),
+    ],
+)
+def test_some_layers_and_linears_agree(
+    hf: Backend,
+    engine: Callable[[str], Backend],
+    weights: list[dict],
+    tmp_path: Path,
+    layers: Sequence[int],
+    linears: list[str],
+    options: dict,
+) -> None:
+    # Only a tenth of the matrices, so larger ones, or the difference would drown in rounding.
+    some = {
+        path: (a, 20 * b)
+        for path, (a, b) in weights[0].items()
+        if int(path.split(".layers.")[1].split(".")[0]) in layers and path.rpartition(".")[2] in linears
+    }
+    assert len(some) == len(layers) * len(linears)
+    write_peft(tmp_path, some, target_modules=linears, layers_to_transform=list(layers), **options)
+    agree(engine("llama-smollm2-f32"), hf, str(tmp_path), tolerance=0.01)
+
+
+@pytest.mark.llama
+@pytest.mark.hf
+def test_an_architecture_that_keeps_its_rows_agrees(engine: Callable[[str], Backend], tmp_path: Path) -> None:
+    hf = engine("hf-gemma3")
+    write_peft(tmp_path, random_weights(hf._network.model, 3))
+    agree(engine("llama-gemma3-f32"), hf, str(tmp_path), tolerance=0.1)
+
+
+@pytest.mark.llama
+@pytest.mark.hf
+def test_llama_refuses_an_adapter_of_another_base(
+    engine: Callable[[str], Backend], folders: list[str]
+) -> None:
+    gemma = engine("llama-gemma3-f32")
+    before = scores(gemma, None)
+    with pytest.raises(AdapterError, match="does not fit this base"):
+        gemma.use(folders[0])
+    assert gemma.adapter is None
+    assert scores(gemma, None) == before
 
 
 @pytest.mark.llama
@@ -92,8 +152,9 @@ def test_llama_loads_a_retrained_adapter_anew(
     llama, path = engine("llama-smollm2-f32"), tmp_path / "a.gguf"
     try:
         for w, file in zip(weights, files, strict=True):
-            write_gguf(path, w, heads=9, kv_heads=3)
+            write_twin(write_peft(tmp_path / "peft", w), path, SMOLLM2)
             assert scores(llama, str(path)) == scores(llama, file)
+            assert scores(llama, str(tmp_path / "peft")) == scores(llama, file)
     finally:
         llama.use(None)
 
