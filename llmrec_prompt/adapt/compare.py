@@ -15,7 +15,7 @@ from llmrec_prompt import __version__
 from llmrec_prompt.adapt.compare_methods import BUILT
 from llmrec_prompt.adapt.compare_report import ANY, summarise, write_report
 from llmrec_prompt.adapt.compare_setting import Announce, Contestant, Setting
-from llmrec_prompt.adapt.compare_suite import TARGET, Shots, Suite
+from llmrec_prompt.adapt.compare_suite import Shots, Suite
 from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.recipe import Recipe
 from llmrec_prompt.adapters import Adapter, Card, find, overlap
@@ -62,8 +62,9 @@ def compare(
     sources = tuple(given[name] for name in suite.sources) or _from_recipe(suite, folder, announce)
     for adapter in sources:
         check_unseen(adapter, populations[0])
+    parts = tuple(given[name] for name in suite.composed.of) or sources
     settings = {
-        shots: Setting(suite, shots, population, backend, sources, folder, announce)
+        shots: Setting(suite, shots, population, backend, sources, parts, folder, announce)
         for shots, population in populations.items()
     }
     for row in run_methods(settings, exams, list(run.rows())):
@@ -97,7 +98,7 @@ def make_exams(suite: Suite, population: Population) -> dict[str, Exam]:
 
 
 def _named(suite: Suite, backend: Backend) -> dict[str, Adapter]:
-    names = dict.fromkeys([*suite.sources, *(n for n in suite.composed.of if n != TARGET)])
+    names = dict.fromkeys([*suite.sources, *suite.composed.of])
     return {name: find(name, base_hash=backend.info.hash) for name in names}
 
 

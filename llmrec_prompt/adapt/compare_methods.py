@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmrec_prompt.adapt.compare_setting import Contestant, Setting, under
-from llmrec_prompt.adapt.compare_suite import TARGET, Suite
+from llmrec_prompt.adapt.compare_suite import Suite
 from llmrec_prompt.adapt.compose import Mixture, compose, plain_weights
 from llmrec_prompt.adapt.recipe import Lora, Recipe, Source, Stage
-from llmrec_prompt.adapters import Adapter, Card
+from llmrec_prompt.adapters import Adapter
 
 
 def _anything(setting: Setting) -> bool:
@@ -20,10 +20,8 @@ def _shots(setting: Setting) -> bool:
 
 
 def _shots_or_parts(setting: Setting) -> bool:
-    """Without shots two adapters make a mixture, unless the one that is missing then has a weight."""
-    plan = setting.suite.composed
-    whole = plan.weights is None or TARGET not in plan.of
-    return _shots(setting) or (whole and len(parts_of(setting)) > 1)
+    """Without shots two adapters make a mixture."""
+    return _shots(setting) or len(setting.parts) > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +48,17 @@ def _scorer(name: str) -> Callable[[Setting], Contestant]:
     return fit
 
 
-def trained(
-    setting: Setting,
-    name: str,
-    *,
-    start: Adapter | None = None,
-    replay: Sequence[Source] = (),
-    **changes: Any,
-) -> Contestant:
-    """Train one stage on the shots, or find that it is done; it goes on after a kill."""
+def trained(setting: Setting, name: str, *, start: Adapter | None = None, **changes: Any) -> Contestant:
+    """Train one stage, on the shots unless `changes` say otherwise, or find that it is done.
+
+    A stage that was begun and killed goes on.
+    """
     from llmrec_prompt.adapt.stages import train
 
     suite = setting.suite
     steps = {"steps": suite.steps[setting.shots]} if setting.shots in suite.steps else {}
-    stage = Stage.model_validate(
-        {
-            **suite.stage,
-            **steps,
-            "name": f"{suite.name}-{name}",
-            "sources": (setting.population.source, *replay),
-        }
-        | changes
-    )
+    own = {"name": f"{suite.name}-{name}", "sources": (setting.population.source,)}
+    stage = Stage.model_validate({**suite.stage, **steps, **own, **changes})
     recipe = Recipe(
         base=suite.model,
         seed=suite.seed,
@@ -119,28 +106,33 @@ def _target_only(setting: Setting) -> Contestant:
 
 
 def _source_and_target(setting: Setting) -> Contestant:
-    replay = [source.model_copy(update={"validation": 0}) for source in setting.suite.replay]
-    return trained(setting, f"source-target-{setting.shots}", start=setting.sources[0], replay=replay)
+    sources = (setting.population.source, *_replayed(setting))
+    return trained(setting, f"source-target-{setting.shots}", start=setting.sources[0], sources=sources)
 
 
-def parts_of(setting: Setting) -> list[Adapter]:
-    """What the row `composed` is made of: the sources given, and what was trained on the shots if named."""
-    from llmrec_prompt.adapters import find
+def _predictive(setting: Setting) -> Contestant:
+    changes = {"objectives": {"predictive": 1.0}, "sources": (_unlabelled(setting),)}
+    return trained(setting, f"predictive-{setting.shots}", start=setting.sources[0], **changes)
 
-    named = setting.suite.composed.of
-    found = [] if named else list(setting.sources)
-    for name in named:
-        if name != TARGET:
-            found.append(find(name, base_hash=setting.backend.info.hash))
-        elif setting.population.users:
-            folder = _target_only(setting).adapter
-            assert folder is not None
-            found.append(Adapter(folder, Card.load(folder)))
-    return found
+
+def _adversarial(setting: Setting) -> Contestant:
+    objectives = {"encode": 1.0, "adversarial": 1.0}
+    sources = (_unlabelled(setting), *_replayed(setting))
+    name = f"adversarial-{setting.shots}"
+    return trained(setting, name, start=setting.sources[0], objectives=objectives, sources=sources)
+
+
+def _unlabelled(setting: Setting) -> Source:
+    return setting.population.source.model_copy(update={"labelled": False})
+
+
+def _replayed(setting: Setting) -> list[Source]:
+    """The sources again; the target alone validates."""
+    return [source.model_copy(update={"validation": 0}) for source in setting.suite.replay]
 
 
 def _composed(setting: Setting) -> Contestant:
-    suite, plan, parents = setting.suite, setting.suite.composed, tuple(parts_of(setting))
+    suite, plan, parents = setting.suite, setting.suite.composed, setting.parts
     weights = plain_weights(plan.method, len(parents), plan.weights)
     mixture = Mixture(parents, weights, plan.method, plan.rank)
     name, out = f"{suite.name}-composed-{setting.shots}", setting.folder / "adapters"
@@ -164,6 +156,8 @@ BUILT: Mapping[str, Method] = {
     "source-only": Method(_source_only),
     "target-only": Method(_target_only, _shots),
     "source+target": Method(_source_and_target, _shots),
+    "predictive": Method(_predictive, _shots),
+    "adversarial": Method(_adversarial, _shots),
     "composed": Method(_composed, _shots_or_parts),
     "popularity": Method(_scorer("popularity"), _shots),
     "embedding": Method(_scorer("embedding"), flat=True),

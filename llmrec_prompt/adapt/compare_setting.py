@@ -29,6 +29,8 @@ class Setting:
     backend: Backend
     """The base, loaded once for all methods."""
     sources: tuple[Adapter, ...]
+    parts: tuple[Adapter, ...]
+    """What the row `composed` is made of."""
     folder: Path
     """Of the run: adapters and checkpoints go into it."""
     announce: Announce | None = None
@@ -48,7 +50,7 @@ class Setting:
         prompter, suite = self.population.prompter, self.suite
         if card is not None:
             card.check_base(self.backend.info.hash)
-            card.check_template(prompter.domain.name, prompter.fingerprint)
+            card.check_template(prompter.domain.name, prompter.fingerprint_for(card.mode))
         backend = Remembered(self.backend, None if adapter is None else str(adapter))
         given = Ingredients(self.known, prompter, lambda: backend, embedder=suite.embedder, seed=suite.seed)
         return Rankers(given, card=card, task=task, **other)

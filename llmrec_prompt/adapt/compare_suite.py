@@ -11,7 +11,7 @@ from llmrec_prompt.adapt.recipe import Lora, Source, Stage
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.errors import ConfigError
 
-METHODS = (
+DEFAULT = (
     "base",
     "likelihood",
     "catalogue-only",
@@ -28,8 +28,10 @@ METHODS = (
     "lstm",
 )
 """The rows of the table. `base` is the untrained encoder, `likelihood` the zero-shot mode."""
-NEEDS_SOURCE = ("source-only", "source+target")
-TARGET = "target-only"
+METHODS = (*DEFAULT, "predictive", "adversarial")
+"""The last two go on from the source without labels: contrastive prediction inside the target's histories,
+and the replayed sources learnt again while a classifier may not tell the target's histories from theirs."""
+NEEDS_SOURCE = ("source-only", "source+target", "predictive", "adversarial")
 Shots = int | Literal["all"]
 """How many users of the target to learn from."""
 DEFAULT_SHOTS: tuple[Shots, ...] = (0, 16, 64, 256, "all")
@@ -43,7 +45,7 @@ class Composition(_Strict):
     """How the row `composed` is made."""
 
     of: tuple[str, ...] = ()
-    """Adapters, `target-only` being the one trained on the same shots (if any); the sources if empty."""
+    """Adapters that saw nobody of the target, as `sources`; the sources if empty."""
     method: Literal["sum", "arithmetic", "hub"] = "hub"
     weights: tuple[float, ...] | None = None
     rank: int | None = Field(default=None, ge=1)
@@ -65,7 +67,7 @@ class Suite(_Strict):
     """Adapters by name, folder or hub id that saw nobody of the target; training starts from the first."""
     recipe: str | None = None
     """A recipe whose last adapter is the source, trained first; in place of `sources`."""
-    methods: tuple[str, ...] = Field(default=METHODS, min_length=1)
+    methods: tuple[str, ...] = Field(default=DEFAULT, min_length=1)
     shots: tuple[Shots, ...] = Field(default=DEFAULT_SHOTS, min_length=1)
     test: int = Field(default=200, ge=1)
     """Users to be tested: the first of the seeded order, as in `llmrec eval run --users`."""
@@ -86,7 +88,7 @@ class Suite(_Strict):
     windows: int | None = Field(default=None, ge=1)
     """At most so many pieces of one user's history."""
     replay: tuple[Source, ...] = ()
-    """Source data sets that `source+target` sees again, with their weights."""
+    """Source data sets that `source+target` and `adversarial` see again, with their weights."""
     composed: Composition = Composition()
     seed: int = 0
 
@@ -114,6 +116,8 @@ class Suite(_Strict):
             wanting.append("composed")
         if none and wanting:
             raise ValueError(f"method {wanting[0]!r} needs sources or a recipe")
+        if "adversarial" in self.methods and not self.replay:
+            raise ValueError("method 'adversarial' needs replay: source data sets to tell the target from")
 
     @property
     def ordered_shots(self) -> tuple[Shots, ...]:

@@ -107,8 +107,8 @@ def compose(
 
     Raises:
         AdapterError: the adapters do not fit together, or the name is taken.
-        ConfigError: no adapter can have the name, or the ranks add up to more than engines load and no smaller
-            one was asked for.
+        ConfigError: no adapter can have the name, or the ranks add up to more than engines load and no
+            smaller one was asked for.
     """
     if not re.fullmatch(NAME, name):
         raise ConfigError(f"Name {name!r}: write small letters, digits, dots, dashes, such as books-mix.")

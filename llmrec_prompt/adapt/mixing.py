@@ -20,12 +20,12 @@ from torch.nn import functional as F
 from llmrec_prompt.adapt.building import Bench, autocast, build
 from llmrec_prompt.adapt.compose import Composed, Fit, Mixture, compose
 from llmrec_prompt.adapt.encode import unit
-from llmrec_prompt.adapt.histories import Window
+from llmrec_prompt.adapt.histories import Population, Window
 from llmrec_prompt.adapt.publish import users_of
 from llmrec_prompt.adapt.recipe import Lora, Recipe, Stage
 from llmrec_prompt.adapt.recipe import Source as Target
 from llmrec_prompt.adapt.validation import best_weight, summary
-from llmrec_prompt.adapters import Source
+from llmrec_prompt.adapters import Source, overlap
 from llmrec_prompt.adapters.weights import MAX_RANK
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.progress import track
@@ -58,7 +58,7 @@ def compose_on(name: str, mixture: Mixture, out: Path, search: Search, *, force:
     Temperature and popularity weights are fitted to the target for every method.
 
     Raises:
-        ConfigError: the adapters are no encoders, or too many.
+        ConfigError: the adapters are no encoders, too many, or one was trained on users to search on.
         AdapterError: the adapters do not fit together or to the base.
         DataError: the target has too few users.
     """
@@ -103,8 +103,11 @@ class Mixer:
         stage = Stage(name="shots", sources=(search.target,), steps=1, history=history)
         values = {"base": search.base, "seed": search.seed, "lora": lora, "precision": search.precision}
         self._bench: Bench = build(Recipe.model_validate(values | {"stages": (stage,)}), stage, start)
-        self._encode: Any = self._bench.module.encode
+        assert self._bench.reader is not None  # the stage trains `encode`
+        self._encode = self._bench.reader
         self._first_scale = self._encode.scale
+        if mixture.method == "hub":
+            check_new(mixture, self._bench.sources[0][0])
         self._shots = Shots(self._bench.lessons.windows[0])
         self._parts = [
             (parameter, parameter.detach().clone())
@@ -166,13 +169,28 @@ class Mixer:
         )
         return Fit(
             domain=population.domain.name,
-            fingerprint=population.prompter.fingerprint,
+            fingerprint=population.prompter.fingerprint_for("encoder"),
             source=source,
             users=frozenset(users_of(self._bench)),
             scale=round(self._encode.scale, 4),
             popularity={},
             seed=search.seed,
         )
+
+
+def check_new(mixture: Mixture, population: Population) -> None:
+    """Refuse to search on users that a parent learnt from: it would win by what it remembers of them.
+
+    Raises:
+        ConfigError: as said.
+    """
+    for parent in mixture.parents:
+        seen = overlap(parent.folder, population.dataset.name, population.users)
+        if seen:
+            raise ConfigError(
+                f"Adapter {parent.card.name!r} was trained on {len(seen)} of the {len(population.users)} "
+                "users to search on, so it would win by memory. Leave it out, or search on other data."
+            )
 
 
 class Shots:

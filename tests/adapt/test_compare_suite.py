@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from llmrec_prompt.adapt.compare_methods import BUILT
-from llmrec_prompt.adapt.compare_suite import METHODS, Suite
+from llmrec_prompt.adapt.compare_suite import DEFAULT, METHODS, Suite
 from llmrec_prompt.errors import ConfigError
 
 SUITES = sorted((Path(__file__).parents[2] / "eval" / "suites").glob("adapt_*.yaml"))
@@ -32,7 +32,7 @@ def test_every_method_can_be_built():
 
 def test_what_is_left_out_has_a_value(tmp_path):
     suite = load(tmp_path)
-    assert (suite.name, suite.model, suite.methods) == ("my-suite", "smollm2", METHODS)
+    assert (suite.name, suite.model, suite.methods) == ("my-suite", "smollm2", DEFAULT)
     assert suite.ordered_shots == (0, 16, 64, 256, "all")
 
 
@@ -57,6 +57,7 @@ def test_few_shots_have_few_validation_users(tmp_path, shots, validation):
         ({"shots": ["most"]}, "shots.0"),
         ({"sources": []}, "'source-only' needs sources"),
         ({"sources": [], "methods": ["composed"]}, "'composed' needs sources"),
+        ({"methods": ["adversarial"]}, "'adversarial' needs replay"),
         ({"recipe": "general.yaml"}, "not both"),
         ({"stage": {"stepps": 3}}, "stage.stepps: Extra inputs"),
         ({"stage": {"sources": []}}, "stage.sources is decided by the comparison"),

@@ -2,38 +2,31 @@ import numpy as np
 import pytest
 
 from llmrec_prompt.adapt.compose import Mixture, compose
-from llmrec_prompt.adapt.matrices import read_scaled, write_pairs
+from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.recipe import Recipe, Source
-from llmrec_prompt.adapters import Adapter, Card, overlap, read_users, write_users
-from llmrec_prompt.cache import file_hash
+from llmrec_prompt.adapters import Adapter, Card, overlap, read_users, user_hash, write_users
 from llmrec_prompt.data import Dataset, leave_last_out
 from llmrec_prompt.errors import ConfigError
+
+from .noise import shuffled_numbers
+from .planted import plant
 
 TEST = 20
 
 
 @pytest.fixture(scope="module")
-def parents(tiny, ring, tmp_path_factory):
-    """An adapter that learnt the planted structure, and noise of the same size that learnt nothing."""
+def parents(tiny, tmp_path_factory):
+    """An adapter that learnt the planted structure from other users, and noise of the same size."""
     from llmrec_prompt.adapt.stages import train
 
     folder = tmp_path_factory.mktemp("parents")
-    stage = {"name": "learnt", "sources": [{"data": str(ring), "test": TEST, "validation": 8, "users": 12}]}
+    data = plant(folder / "elsewhere", seed=5)
+    stage = {"name": "learnt", "sources": [{"data": str(data), "test": 0, "validation": 8}]}
     stage |= {"steps": 60, "evaluate_every": 30, "history": 6, "lr": 8e-3, "batch": 8}
     lora = {"r": 4, "alpha": 8}
     recipe = Recipe.parse({"base": f"hf:{tiny}", "precision": "fp32", "lora": lora, "stages": [stage]})
     learnt = train(recipe, out=folder / "adapters", runs=folder / "runs")[0].folder
-    noise = folder / "adapters" / "noise"
-    noise.mkdir()
-    dice = np.random.default_rng(0)
-    shuffled = {
-        key: (dice.permutation(a.ravel()).reshape(a.shape), dice.permutation(b.ravel()).reshape(b.shape))
-        for key, (a, b) in read_scaled(learnt).items()
-    }
-    write_pairs(shuffled, learnt, noise)
-    hashed = {"name": "noise", "weights_hash": file_hash(noise / "adapter_model.safetensors")}
-    Card.load(learnt).model_copy(update=hashed).save(noise)
-    write_users(noise, ["0123456789abcdef"])
+    noise = shuffled_numbers(learnt, folder / "adapters" / "noise")
     return tuple(Adapter(path, Card.load(path)) for path in (learnt, noise))
 
 
@@ -81,6 +74,18 @@ def test_users_of_parents_and_shots_are_named_and_no_tested_one(tiny, ring, pare
     assert {"0123456789abcdef"} | read_users(parents[0].folder) <= read_users(done.folder)
     tested = [case.user_id for case in leave_last_out(Dataset.load(ring), users=TEST, seed=0).cases]
     assert not overlap(done.folder, "ring", tested)
+
+
+def test_a_parent_that_remembers_the_shots_is_refused(tiny, ring, parents, tmp_path):
+    from llmrec_prompt.adapt.mixing import compose_on
+
+    shots = Population(search(tiny, ring).target).users
+    write_users(parents[1].folder, [user_hash("ring", shots[0])])
+    try:
+        with pytest.raises(ConfigError, match="'noise' was trained on 1 of the 10 users"):
+            compose_on("memory", Mixture(parents, (0.5, 0.5), "hub"), tmp_path, search(tiny, ring))
+    finally:
+        write_users(parents[1].folder, ["0123456789abcdef"])
 
 
 def test_only_encoders_of_a_small_rank_can_be_fitted(tiny, ring, parents, tmp_path):

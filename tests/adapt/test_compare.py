@@ -1,0 +1,180 @@
+"""A whole comparison on planted data: the source knows the structure, the target has a few users."""
+
+import json
+
+import numpy as np
+import pytest
+
+from llmrec_prompt.adapt.compare_suite import Suite
+from llmrec_prompt.adapt.histories import Population
+from llmrec_prompt.adapters import Card, find, overlap, read_users
+from llmrec_prompt.data import Dataset
+from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.evaluate.cases import leave_last_out_exam
+
+from .noise import shuffled_numbers
+from .planted import plant
+
+TEST, SHOTS = 20, 8
+STAGE = {"history": 6, "lr": 8e-3, "batch": 8, "evaluate_every": 30}
+UNSUPERVISED = ("predictive", "adversarial")
+FAST = ("popularity", "popularity+embedding", "item-knn", "co-occurrence", "sasrec")
+METHODS = (
+    "base",
+    "catalogue-only",
+    "source-only",
+    "target-only",
+    "source+target",
+    "composed",
+    "embedding",
+    *UNSUPERVISED,
+    *FAST,
+)
+
+
+@pytest.fixture(scope="module")
+def source(tiny, tmp_path_factory):
+    """An adapter that learnt the structure of the target from other users, under other titles."""
+    from llmrec_prompt.adapt import Recipe
+    from llmrec_prompt.adapt.stages import train
+
+    folder = tmp_path_factory.mktemp("source")
+    data = plant(folder / "elsewhere", seed=5)
+    stage = {"name": "elsewhere", "sources": [{"data": str(data), "test": 0, "validation": 8}], **STAGE}
+    lora = {"r": 4, "alpha": 8}
+    plan = {"base": f"hf:{tiny}", "precision": "fp32", "lora": lora, "stages": [{**stage, "steps": 90}]}
+    made = train(Recipe.parse(plan), out=folder / "adapters", runs=folder / "runs")[0].folder
+    shuffled_numbers(made, made.parent / "noise")
+    return made
+
+
+def suite(tiny, ring, source, **changes):
+    values = {"name": "toy", "data": str(ring), "model": f"hf:{tiny}", "sources": [str(source)]}
+    values |= {"methods": METHODS, "shots": [0, SHOTS], "test": TEST, "validation": 8, "precision": "fp32"}
+    values |= {"embedder": "backend", "stage": {**STAGE, "steps": 30}, "steps": {SHOTS: 60}}
+    values |= {"composed": {"of": [str(source), str(source.parent / "noise")], "evaluations": 4}}
+    values |= {"replay": [{"data": str(source.parents[1] / "elsewhere"), "test": 0, "weight": 0.5}]}
+    return Suite.model_validate({**values, **changes})
+
+
+def compare(*given, **options):
+    from llmrec_prompt.adapt.compare import compare as run
+
+    return run(*given, **options)
+
+
+@pytest.fixture(scope="module")
+def done(tiny, ring, source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "toy"
+    return compare(suite(tiny, ring, source), out=folder), folder
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+
+
+def mean(report, method, shots, kind="uniform"):
+    return report["results"][kind][method][str(shots)]["ndcg@10"]["mean"]
+
+
+def test_every_method_has_a_row_where_it_can_be_fitted(done):
+    report, folder = done
+    for kind in ("uniform", "popular"):
+        cells = {method: set(found) for method, found in report["results"][kind].items()}
+        early = {"base", "catalogue-only", "source-only", "embedding", "composed"}
+        assert cells == {m: {"0", "8"} if m in early else {"8"} for m in METHODS}
+    assert len(rows(folder)) == 2 * (3 + 2 + 2 + 2 + len(UNSUPERVISED) + len(FAST))
+    assert all(len(row["values"]["ndcg@10"]) == TEST for row in rows(folder))
+
+
+def test_what_was_learnt_elsewhere_carries_over(done):
+    report, _ = done
+    assert mean(report, "base", 0) < 0.5  # chance is 0.227
+    assert mean(report, "source-only", 0) > 0.8
+    assert mean(report, "source+target", SHOTS) > 0.8
+    assert mean(report, "composed", SHOTS) > 0.8
+    weights = report["details"]["uniform"]["composed"]["8"]["parents"]
+    assert weights["elsewhere"] > abs(weights["noise"])
+    assert report["details"]["uniform"]["composed"]["0"]["parents"] == {"elsewhere": 0.5, "noise": 0.5}
+
+
+def test_the_tests_are_of_source_and_target_against_the_others(done):
+    report, _ = done
+    assert {(t["shots"], t["than"]) for t in report["tests"]} == {
+        ("8", other) for other in ("target-only", "sasrec", "embedding")
+    }
+    assert all(t["p"] <= t["p_holm"] <= 1 for t in report["tests"])
+
+
+def test_everybody_answers_the_questions_of_eval_run(done, ring):
+    _, folder = done
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for kind in ("uniform", "popular"):
+        exam = leave_last_out_exam(Dataset.load(ring), users=TEST, candidates=20, negatives=kind, seed=0)
+        assert manifest["exams"][kind] == exam.fingerprint
+
+
+def test_popularity_is_that_of_the_shots_alone(done, tiny, ring, source):
+    report, _ = done
+    population = Population(suite(tiny, ring, source).target(SHOTS))
+    known = population.dataset.only([*population.users, *population.validation])
+    assert report["shots"]["8"] == {"users": 8, "validation": 8, "interactions": len(known.pairs()[0])}
+    exam = leave_last_out_exam(Dataset.load(ring), users=TEST, candidates=20, negatives="uniform", seed=0)
+    counts, lowest, highest = known.popularity(), [], []
+    for q in exam.questions:
+        own = counts[known.index[exam.targets[q.user]]]
+        others = [counts[known.index[c.item_id]] for c in q.candidates if c.item_id != exam.targets[q.user]]
+        highest.append(gain(1 + sum(n > own for n in others)))  # ties broken in its favour
+        lowest.append(gain(1 + sum(n >= own for n in others)))
+    assert np.mean(lowest) - 1e-4 <= mean(report, "popularity", SHOTS) <= np.mean(highest) + 1e-4
+
+
+def gain(rank):
+    return 1 / np.log2(1 + rank) if rank <= 10 else 0.0
+
+
+def test_no_adapter_of_the_run_saw_a_tested_user(done, ring):
+    _, folder = done
+    exam = leave_last_out_exam(Dataset.load(ring), users=TEST, candidates=20, negatives="uniform", seed=0)
+    tested = [q.user for q in exam.questions]
+    found = sorted(path.parent for path in (folder / "adapters").glob("*/card.yaml"))
+    names = ["adversarial-8", "catalogue", "composed-0", "composed-8"]
+    names += ["predictive-8", "source-target-8", "target-8"]
+    assert [path.name for path in found] == [f"toy-{name}" for name in names]
+    assert not any(overlap(path, "ring", tested) for path in found)
+    assert Card.load(folder / "adapters/toy-source-target-8").parents[0].name == "elsewhere"
+    assert not read_users(folder / "adapters/toy-catalogue")
+
+
+def test_a_stopped_run_goes_on_without_training_again(done, tiny, ring, source):
+    report, folder = done
+    whole = (folder / "rows.jsonl").read_bytes()
+    trained = (folder / "training/toy-target-8/done.json").stat().st_mtime_ns
+    lines = whole.splitlines(keepends=True)
+    (folder / "rows.jsonl").write_bytes(b"".join(lines[:-3]) + lines[-3][:40])  # killed while it wrote
+    again = compare(suite(tiny, ring, source), out=folder, resume=True)
+    assert again["results"] == report["results"]
+    assert len(rows(folder)) == len(lines)
+    assert (folder / "training/toy-target-8/done.json").stat().st_mtime_ns == trained
+
+
+def test_a_run_is_not_mixed_with_another(done, tiny, ring, source):
+    _, folder = done
+    with pytest.raises(ConfigError, match="--resume"):
+        compare(suite(tiny, ring, source), out=folder)
+    with pytest.raises(ConfigError, match="was made with"):
+        compare(suite(tiny, ring, source, seed=1), out=folder, resume=True)
+
+
+def test_more_shots_than_users_are_refused(tiny, ring, source, tmp_path):
+    with pytest.raises(ConfigError, match="has 32 users beside"):
+        compare(suite(tiny, ring, source, shots=[33]), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_source_that_saw_the_target_is_refused(done, tiny, ring, source, tmp_path):
+    _, folder = done
+    leaked = find(folder / "adapters/toy-target-8").folder
+    with pytest.raises(ConfigError, match="saw 16 users of ring"):
+        compare(suite(tiny, ring, leaked, composed={}), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
