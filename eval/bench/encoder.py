@@ -4,7 +4,8 @@
 
 Prints a Markdown table: seconds for the first index of the catalogue (in an empty cache), for the next start
 that finds it on disk, and for a warm recommendation (median and 99th percentile over different users). Run it
-on an otherwise idle machine: llama.cpp's threads wait for each other.
+on an otherwise idle machine: llama.cpp's threads wait for each other. On a busy one, the processor seconds
+with --threads 1 say what it would take.
 """
 
 import argparse
@@ -55,26 +56,27 @@ def measure(dataset: Dataset, backend: Backend, given: argparse.Namespace) -> di
     rows |= {"engine": backend.info.engine, "threads": str(given.threads or os.cpu_count())}
     before = backend.usage.evaluated
     with progress():
-        seconds = timed(made(), users[0])
+        seconds = timed(made(), users[0])[0]
     tokens = backend.usage.evaluated - before
     rows["first index"] = f"{seconds:.1f} s ({tokens} tokens, {tokens / seconds:.0f} a second)"
     rec = made()
-    rows["index from disk"] = f"{timed(rec, users[0]):.2f} s ({size(cache_dir() / 'vectors')} on disk)"
+    rows["index from disk"] = f"{timed(rec, users[0])[0]:.2f} s ({size(cache_dir() / 'vectors')} on disk)"
     before = backend.usage.evaluated
-    warm = [timed(rec, user) for user in users[1:]]
+    warm, processor = zip(*[timed(rec, user) for user in users[1:]], strict=True)
     rows["tokens of a user"] = f"{(backend.usage.evaluated - before) / len(warm):.0f}"
     rows["warm recommendation, median"] = f"{np.median(warm):.3f} s"
     rows["99th percentile"] = f"{np.percentile(warm, 99):.3f} s"
     forward = [embedding(rec, user) for user in users[1:]]
+    rows["processor seconds of it, median"] = f"{np.median(processor):.3f} s"
     rows["of it the model's forward, median"] = f"{np.median(forward):.3f} s"
     return rows
 
 
-def timed(rec: Recommender, user: str) -> float:
-    """Seconds of one recommendation from the whole catalogue."""
-    start = time.perf_counter()
+def timed(rec: Recommender, user: str) -> tuple[float, float]:
+    """Seconds by the clock, and of the processor, of one recommendation from the whole catalogue."""
+    start, before = time.perf_counter(), time.process_time()
     rec.recommend(user=user, k=10)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - before
 
 
 def embedding(rec: Recommender, user: str) -> float:

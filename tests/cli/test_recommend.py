@@ -1,5 +1,7 @@
 import pytest
 
+from ..rank.toys import adapter_folder
+
 FAKE = ("--model", "fake:overlap", "--embedder", "backend")
 MOVIES = ("--data", "sample:movies", *FAKE)
 
@@ -76,6 +78,35 @@ def test_a_title_nobody_knows_is_used_as_typed_and_said(llmrec):
     done = llmrec("recommend", *MOVIES, "--history", "Zzyzx Qwertyuiop", "--history", "Alien", "--json")
     assert "is not in the catalogue" in done.err
     assert done.json["provenance"]["events"]["typed_as_is"] == 1
+
+
+def test_an_adapter_brings_its_mode(llmrec, tmp_path, monkeypatch):
+    from llmrec_prompt import Recommender
+
+    monkeypatch.setenv("LLMREC_ADAPTERS", str(tmp_path))
+    plain = Recommender("sample:movies", model="fake:overlap")
+    adapter_folder(
+        tmp_path,
+        name="films",
+        domain="movies",
+        base={"ref": "fake:overlap", "hash": plain.backend.info.hash},
+        templates={"movies": plain.prompter.fingerprint},
+    )
+    command = ("recommend", *MOVIES, "--history", "Alien", "--history", "Casablanca", "--json")
+    for what in ("films", "movies", tmp_path / "films"):
+        said = llmrec(*command, "--adapter", what).json["provenance"]
+        assert (said["mode"], said["adapter"]) == ("encoder", "films")
+        assert said["candidates"] == len(plain.dataset.items) - 2
+    said = llmrec(*command, "--adapter", "films", "--mode", "fused").json["provenance"]
+    assert set(said["weights"]) >= {"encoder", "embedding"}
+    untrained = llmrec(*command, "--mode", "encoder").json["provenance"]
+    assert untrained["settings"]["untrained"] is True
+    strange = llmrec(*command, "--adapter", "film")
+    assert strange.code == 1
+    assert "Did you mean 'films'?" in strange.err
+    other = llmrec(*command, "--adapter", "films", "--language", "zh")
+    assert other.code == 1
+    assert "other templates of 'movies'" in other.err
 
 
 def test_other_language(llmrec):
