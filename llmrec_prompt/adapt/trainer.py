@@ -39,6 +39,8 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
     def __init__(self, *, evaluate: Evaluate | None, **options: Any) -> None:
         super().__init__(**options)
         self._judge = evaluate or dict
+        self.control: Any
+        self.optimizer: Any
 
     def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
         return SequentialSampler(self.train_dataset)

@@ -130,7 +130,9 @@ def adapter_facts(plan: Plan, recommender: Recommender) -> dict[str, Any]:
     if "auto" in plan.rankers:
         facts["auto"] = recommender.ranker_of("auto").name
     rankers = [recommender.ranker_of(name) for name in plan.rankers]
-    facts |= {"encoder": ranker.settings for ranker in rankers if isinstance(ranker, EncoderRanker)}
+    for ranker in rankers:
+        if isinstance(ranker, EncoderRanker):
+            facts["encoder"] = ranker.settings
     return facts
 
 

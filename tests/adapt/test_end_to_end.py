@@ -1,4 +1,4 @@
-"""A whole adaptation on a small model: data, recipe, training, checks, swap, evaluation; a kill on the way."""
+"""A whole adaptation on a small model: data, recipe, training, checks, swap, evaluation; a kill."""
 
 import json
 import signal

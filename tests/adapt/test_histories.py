@@ -82,7 +82,9 @@ def test_shuffled_targets_are_the_same_targets_in_another_order(ring):
 
 def test_a_template_that_is_no_list_cannot_be_trained_densely(ring, tmp_path):
     (tmp_path / "movies").mkdir()
-    (tmp_path / "movies/history.j2").write_text("Seen:\n{% for i in history|reverse %}\n{{ i.line }}\n{% endfor %}\n")
+    (tmp_path / "movies/history.j2").write_text(
+        "Seen:\n{% for i in history|reverse %}\n{{ i.line }}\n{% endfor %}\n"
+    )
     people = population(ring)
     prompter = Prompter(people.domain, catalogue=people.dataset.items, prompts=tmp_path)
     with pytest.raises(TemplateError, match="one line an item"):

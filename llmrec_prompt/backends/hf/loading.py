@@ -36,7 +36,7 @@ FORM = 1
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """What transformers is to load: a folder or hub id, its further options, and the weights' hash if known."""
+    """What transformers is to load: a folder or hub id, further options, and the weights' hash if known."""
 
     name: str
     digest: str
@@ -71,7 +71,8 @@ def locate(ref: ModelRef) -> Located:
 def load_hf(ref: ModelRef, *, context: int, threads: int | None) -> HfBackend:
     """Load a folder, a hub id with an optional `@revision`, a GGUF file or a packaged model.
 
-    On a GPU in bfloat16, otherwise in single precision, or as `LLMREC_PRECISION` says. `threads` holds for all of torch.
+    On a GPU in bfloat16, otherwise in single precision, or as `LLMREC_PRECISION` says. `threads` holds for
+    all of torch.
 
     Raises:
         ConfigError: the target is none of these.
