@@ -26,7 +26,7 @@ try:
 except ImportError as error:
     raise MissingExtra("A network scorer", "hf") from error
 
-FORM = 1
+FORM = 2
 """Number of the training; raised when the same settings come to give other weights."""
 
 

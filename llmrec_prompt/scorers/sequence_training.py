@@ -31,8 +31,9 @@ class Plan:
     """How to train. Defaults were chosen on validation users of three data sets (`eval/bench/networks.py`).
 
     `length`: history items a network sees. `batch`: windows a step. `negatives`: items drawn for the softmax
-    beside the batch's own. `epochs`: at most so many. `patience`: epochs without a better validation NDCG@10
-    before it stops. `validation`: share of the users kept for that.
+    beside the batch's own. A round, after which it validates, is as many epochs as make `steps` steps:
+    counted in epochs, small logs would run out of patience before anything is learnt. `rounds`: at most so
+    many. `patience`: rounds without a better NDCG@10 before it stops. `validation`: share of users kept for it.
     """
 
     length: int = 50
@@ -40,7 +41,8 @@ class Plan:
     negatives: int = 2048
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
-    epochs: int = 150
+    steps: int = 50
+    rounds: int = 100
     patience: int = 10
     validation: float = 0.1
 
@@ -94,7 +96,7 @@ def train(network: NextItemNetwork, sequences: Sequences, plan: Plan, *, seed: i
     """Train in place and restore the best epoch's weights; the same for the same seed on one CPU.
 
     Every position of every history is a question. AdamW (Loshchilov and Hutter 2019), on a GPU where there
-    is one. Without validation users it trains for `patience` epochs. The global random state is left alone.
+    is one. Without validation users it trains for `patience` rounds. The global random state is left alone.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
@@ -114,21 +116,22 @@ def seeded(seed: int) -> Iterator[None]:
 
 def _train(network: NextItemNetwork, sequences: Sequences, plan: Plan, seed: int, label: str) -> Outcome:
     optimizer, rng = _optimizer(network, plan), np.random.default_rng(seed)
+    epochs = _epochs_a_round(sequences.trained, plan)
     if not sequences.validation:
         for _ in track(range(plan.patience), label, plan.patience):
-            _epoch(network, sequences.trained, plan, optimizer, rng)
-        return Outcome(plan.patience, plan.patience, float("nan"))
-    best, kept, epochs, weights = -1.0, 0, 0, None
-    for epoch in track(range(1, plan.epochs + 1), label, plan.epochs):
-        if epoch - kept > plan.patience:
+            _round(network, sequences.trained, plan, optimizer, rng)
+        return Outcome(plan.patience * epochs, plan.patience * epochs, float("nan"))
+    best, kept, run, weights = -1.0, 0, 0, None
+    for number in track(range(1, plan.rounds + 1), label, plan.rounds):
+        if number - kept > plan.patience:
             continue  # stopped; what is left of the progress bar runs out
-        _epoch(network, sequences.trained, plan, optimizer, rng)
-        epochs, value = epoch, validation_ndcg(network, sequences.validation, plan)
+        _round(network, sequences.trained, plan, optimizer, rng)
+        run, value = number, validation_ndcg(network, sequences.validation, plan)
         if value > best:
-            best, kept, weights = value, epoch, copy.deepcopy(network.state_dict())
+            best, kept, weights = value, number, copy.deepcopy(network.state_dict())
     if weights is not None:
         network.load_state_dict(weights)
-    return Outcome(kept, epochs, best)
+    return Outcome(kept * epochs, run * epochs, best)
 
 
 def _optimizer(network: NextItemNetwork, plan: Plan) -> Any:
@@ -138,9 +141,16 @@ def _optimizer(network: NextItemNetwork, plan: Plan) -> Any:
     return torch.optim.AdamW(groups, lr=plan.learning_rate)
 
 
-def _epoch(network: NextItemNetwork, histories: Sequence[Rows], plan: Plan, optimizer: Any, rng: Any) -> None:
+def _epochs_a_round(histories: Sequence[Rows], plan: Plan) -> int:
+    windows = sum(math.ceil(len(history) / (plan.length + 1)) for history in histories)
+    return math.ceil(plan.steps / math.ceil(windows / plan.batch))
+
+
+def _round(network: NextItemNetwork, histories: Sequence[Rows], plan: Plan, optimizer: Any, rng: Any) -> None:
     network.train()
-    for batch in _batches(histories, network.vocabulary, plan, rng):
+    epochs = range(_epochs_a_round(histories, plan))
+    batches = (batch for _ in epochs for batch in _batches(histories, network.vocabulary, plan, rng))
+    for batch in batches:
         inputs, targets = (part.to(network.bias.device) for part in batch)
         asked = targets != NO_TARGET
         loss = next_item_loss(network, network(inputs)[asked], targets[asked], plan.negatives)

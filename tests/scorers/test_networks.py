@@ -26,8 +26,8 @@ SCORERS = {
     "lstm": (LstmScorer, LstmShape(dimensions=32, hidden=32, dropout=0.1)),
     "sasrec": (SasrecScorer, SasrecShape(dimensions=32, blocks=1, dropout=0.1)),
 }
-PLAN = Plan(length=10, batch=16, learning_rate=1e-2, epochs=25, patience=5)
-SHORT = dataclasses.replace(PLAN, epochs=2)
+PLAN = Plan(length=10, batch=16, learning_rate=1e-2, steps=1, rounds=25, patience=5)
+SHORT = dataclasses.replace(PLAN, rounds=2)
 ITEMS, STEPS = 40, 8
 NAMES = [f"i{n}" for n in range(ITEMS)]
 CHAIN = np.random.default_rng(0).permutation(ITEMS)
@@ -80,7 +80,7 @@ def test_a_planted_chain_is_learnt_and_a_shuffled_one_is_not(fit):
 
 
 def test_a_sampled_softmax_learns_the_chain_too(fit):
-    few = dataclasses.replace(PLAN, negatives=2, batch=2, epochs=12)
+    few = dataclasses.replace(PLAN, negatives=2, batch=2, rounds=12)
     assert hit_rate(fit(chained(), plan=few)) > 0.9
 
 
@@ -188,11 +188,17 @@ def test_one_user_is_enough(fit):
     assert scorer.settings["best_epoch"] == PLAN.patience
 
 
+def test_few_logs_get_as_many_steps_a_round_as_many(fit):
+    data = chained(users=20)  # 15 trained on: one step of 16 windows an epoch
+    settings = fit(data, plan=dataclasses.replace(SHORT, steps=7)).settings
+    assert settings["epochs_run"] == 2 * 7
+
+
 def test_settings_say_how_it_was_trained(fit):
     settings = fit(chained()).settings
     assert (settings["trained_users"], settings["validation_users"]) == (70, 10)
     assert settings["dimensions"] == 32
     assert settings["learning_rate"] == PLAN.learning_rate
     assert settings["parameters"] > ITEMS * 32
-    assert 1 <= settings["best_epoch"] <= settings["epochs_run"] <= PLAN.epochs
+    assert 1 <= settings["best_epoch"] <= settings["epochs_run"] <= PLAN.rounds
     assert 0.5 < settings["validation_ndcg@10"] <= 1
