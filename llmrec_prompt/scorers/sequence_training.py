@@ -33,7 +33,7 @@ class Plan:
     `length`: history items a network sees. `batch`: windows a step. `negatives`: items drawn for the softmax
     beside the batch's own. A round, after which it validates, is as many epochs as make `steps` steps:
     counted in epochs, small logs would run out of patience before anything is learnt. `rounds`: at most so
-    many. `patience`: rounds without a better NDCG@10 before it stops. `validation`: share of users kept for it.
+    many. `patience`: rounds without a better NDCG@10 before it stops. `validation`: share of users for that.
     """
 
     length: int = 50
