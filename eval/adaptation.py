@@ -102,7 +102,7 @@ def main() -> None:
         nargs="*",
         default=[],
         choices=[*GROUPS, "likelihood"],
-        help="rows to leave out; likelihood and untrained are the slowest",
+        help="rows not to compute where they are not there yet; likelihood and untrained are the slowest",
     )
     parser.add_argument("--out", type=Path, default=Path("docs/results-adaptation.md"))
     given = parser.parse_args()
@@ -124,10 +124,9 @@ def section(given: argparse.Namespace, name: str, negatives: str) -> str:
     dataset = Dataset.load(given.data / name)
     exam = leave_last_out_exam(dataset, users=given.users, candidates=20, negatives=negatives, seed=0)
     table = Table(given, name, negatives, exam, find(TABLES[name]))
-    values = zero_shot(table) if "likelihood" not in given.without else {}
+    values = zero_shot(table)
     for group, make in GROUPS.items():
-        if group not in given.without:
-            values |= run_group(table, group, make)
+        values |= run_group(table, group, make)
     return "\n".join([*rows(table, values), ""])
 
 
@@ -152,8 +151,11 @@ def run_group(table: Table, group: str, make: Callable[[Table], dict[str, Ranker
         "negatives": table.negatives,
         "adapter": card.weights_hash if group in ("adapted", "networks") else "",
     }
-    run = RunDirectory.start(table.folder / f"{group}-{manifest['adapter'] or 'base'}", manifest, resume=True)
-    marker = run.folder / "done"
+    folder = table.folder / f"{group}-{manifest['adapter'] or 'base'}"
+    marker = folder / "done"
+    if group in table.given.without and not marker.exists():
+        return {}
+    run = RunDirectory.start(folder, manifest, resume=True)
     if not marker.exists():
         with progress():
             run_exam(table.exam, make(table), run, seed=0)
