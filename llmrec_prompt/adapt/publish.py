@@ -19,7 +19,17 @@ from llmrec_prompt.adapt.building import Bench, autocast
 from llmrec_prompt.adapt.plots import plot_curves
 from llmrec_prompt.adapt.recipe import Recipe, Stage
 from llmrec_prompt.adapt.validation import best_weight, summary
-from llmrec_prompt.adapters import Base, Card, Lora, Parent, Source, user_hash, write_readme, write_users
+from llmrec_prompt.adapters import (
+    Base,
+    Card,
+    Lora,
+    Parent,
+    Source,
+    read_users,
+    user_hash,
+    write_readme,
+    write_users,
+)
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
 from llmrec_prompt.cache import file_hash
 
@@ -47,7 +57,7 @@ def publish(outcome: Outcome, target: Path) -> dict[str, float]:
     write_weights(outcome.bench.network.peft, outcome.bench.base.hub or outcome.recipe.base, partial)
     card = make_card(outcome, file_hash(partial / WEIGHTS))
     card.save(partial)
-    write_users(partial, users_of(outcome.bench))
+    write_users(partial, users_of(outcome.bench) | (read_users(outcome.start) if outcome.start else set()))
     write_readme(card, partial)
     plot_curves(outcome.log, partial / "curves.svg", title=card.name)
     shutil.rmtree(target, ignore_errors=True)
@@ -92,7 +102,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         parents=(Parent(name=outcome.start.name, hash=file_hash(outcome.start / WEIGHTS)),)
         if outcome.start
         else (),
-        licence=LICENCES.join(dict.fromkeys(_licence(p) for p, _ in bench.sources)),
+        licence=_licences(outcome),
         seed=recipe.seed,
         metrics=metrics,
         minutes=outcome.minutes,
@@ -142,6 +152,13 @@ def users_of(bench: Bench) -> set[str]:
         for population, _ in bench.sources
         for user in [*population.users, *population.validation]
     }
+
+
+def _licences(outcome: Outcome) -> str:
+    """What binds the adapter: the terms of all data behind it, also of the adapter it started from."""
+    own = [_licence(population) for population, _ in outcome.bench.sources]
+    inherited = Card.load(outcome.start).licence.split(LICENCES) if outcome.start else []
+    return LICENCES.join(dict.fromkeys([*own, *inherited]))
 
 
 def _licence(population: Any) -> str:
