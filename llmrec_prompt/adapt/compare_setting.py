@@ -91,9 +91,10 @@ class Contestant:
 
 
 def under(setting: Setting, folder: Path, facts: Mapping[str, Any] | None = None) -> Contestant:
-    """The mode of an adapter, with the popularity weight that its card has for the negatives."""
+    """The mode of an adapter; with logs, popularity has the weight that its card has for the negatives."""
     card = Card.load(folder)
-    said = {"adapter": card.name, "weights_hash": card.weights_hash, "popularity": card.popularity}
+    popularity = card.popularity if setting.known.has_logs else {}
+    said = {"adapter": card.name, "weights_hash": card.weights_hash, "popularity": popularity}
     return Contestant(
         lambda task: setting.rankers(folder, task).ranker("auto"), folder, {**said, **(facts or {})}
     )

@@ -98,6 +98,15 @@ def test_what_was_learnt_elsewhere_carries_over(done):
     assert report["details"]["uniform"]["composed"]["0"]["parents"] == {"elsewhere": 0.5, "noise": 0.5}
 
 
+def test_rows_say_what_popularity_weighed(done):
+    report, folder = done
+    card = Card.load(folder / "adapters/toy-target-8")
+    for kind, methods in report["details"].items():
+        assert methods["source-only"]["0"]["popularity"] == 0.0  # nobody's popularity is known
+        assert methods["target-only"]["8"]["popularity"] == card.popularity[kind]
+        assert methods["catalogue-only"]["8"]["popularity"] == 0.0
+
+
 def test_the_tests_are_of_source_and_target_against_the_others(done):
     report, _ = done
     assert {(t["shots"], t["than"]) for t in report["tests"]} == {
