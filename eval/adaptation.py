@@ -8,6 +8,7 @@ runs/adaptation, so that a second call only does what is missing.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,17 +46,17 @@ Values = dict[str, dict[str, dict[str, float]]]
 METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@10", "mrr")
 HEAD = """# Results with adapters
 
-Written by `python eval/adaptation.py --users {users} --model {model}`; rerun it to get the same tables.
+Written by `{command}`; rerun it to get the same tables. Rows that `--without` names are shown where they
+were computed before.
 
 The last liked item of each of {users} users is hidden among 19 others: `uniform` negatives are drawn evenly
 from what the user has not consumed, `popular` ones by popularity. No adapter was trained on a tested user
 (each adapter's `users.txt` is checked). `encoder` is SmolLM2-135M under the adapter, the state after the
 history against the state after the item, plus log popularity with the weight that the card says for these
 negatives (chosen on validation users); `fused` adds MiniLM, co-occurrence and popularity to it. `encoder,
-untrained`, `likelihood, zero-shot` and `fused, zero-shot` are the same model without an adapter. `item-knn`,
-`sasrec` and `lstm`
-are fitted on the very users that the adapter was trained on; `co-occurrence` and `popularity` on all logs but
-the hidden items. Means over users, with 95 % bootstrap intervals; p is a paired randomisation test of
+untrained`, `likelihood, zero-shot` and `fused, zero-shot` are the same model without an adapter.
+`item-knn`, `sasrec` and `lstm` are fitted on the very users that the adapter was trained on; `co-occurrence`
+and `popularity` on all logs but the hidden items. Means over users, with 95 % bootstrap intervals; p is a paired randomisation test of
 `encoder` against the row. Sampled metrics compare rankers on the same candidates, they are not quality over
 the whole catalogue.
 """
@@ -109,7 +110,15 @@ def main() -> None:
     from llmrec_prompt.backends import load_backend
 
     given.backend = load_backend(given.model)
-    parts = [HEAD.format(users=given.users, model=given.model)]
+    precision = os.environ.get("LLMREC_PRECISION")
+    command = " ".join(
+        [
+            *([f"LLMREC_PRECISION={precision}"] if precision else []),
+            "python eval/adaptation.py",
+            *sys.argv[1:],
+        ]
+    )
+    parts = [HEAD.format(users=given.users, command=command)]
     for name in given.sets:
         if not (given.data / name).is_dir():
             sys.exit(f"{given.data / name} is not there. Say --data FOLDER.")

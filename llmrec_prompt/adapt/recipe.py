@@ -15,7 +15,9 @@ UNLABELLED = ("predictive", "adversarial")
 """Those of them that read histories without taking anything in them for an answer."""
 SPAN = ("rank", "yes_no", "label")
 """Objectives that score answers after a prompt; each stands alone."""
-MOST_LABELS = 26
+LETTERS = 26
+VALIDATED = 20
+"""Candidates of a validation user."""
 OBJECTIVES = (*DENSE, *SPAN, "catalogue")
 
 
@@ -114,8 +116,19 @@ class Stage(_Strict):
             raise ValueError(f"objectives {list(self.objectives)} need a labelled source")
         if "adversarial" in self.objectives and len(self.sources) < 2:
             raise ValueError("objective 'adversarial' tells sources apart: give two or more")
-        if "label" in self.objectives and self.candidates > MOST_LABELS:
-            raise ValueError(f"objective 'label' has {MOST_LABELS} letters: lower candidates")
+        return self
+
+    @model_validator(mode="after")
+    def _letters_suffice(self) -> "Stage":
+        if "label" not in self.objectives:
+            return self
+        if self.candidates > LETTERS:
+            raise ValueError(f"objective 'label' has {LETTERS} letters: lower candidates")
+        if self.candidates < VALIDATED and any(source.validation for source in self.sources):
+            raise ValueError(
+                f"objective 'label' learns the letters it sees and is validated on {VALIDATED} candidates: "
+                f"set candidates to {VALIDATED} or more, or every source's validation to 0"
+            )
         return self
 
     @property

@@ -11,6 +11,7 @@ import torch
 from llmrec_prompt.adapt.encode import Encode, unit
 from llmrec_prompt.adapt.histories import Population, Texts
 from llmrec_prompt.adapt.network import Network
+from llmrec_prompt.adapt.recipe import VALIDATED
 from llmrec_prompt.data import sample_candidates
 from llmrec_prompt.evaluate.metrics import ndcg
 
@@ -43,7 +44,7 @@ class Validation:
         self._popularity = np.log1p(logs.popularity())
         self.tasks: dict[str, list[Task]] = {}
         for kind in KINDS:
-            lists = [sample_candidates(logs, case, n=20, kind=kind, seed=0) for case in cases]  # type: ignore[arg-type]
+            lists = [sample_candidates(logs, case, n=VALIDATED, kind=kind, seed=0) for case in cases]  # type: ignore[arg-type]
             self.tasks[kind] = [
                 Task(tuple(index[i] for i in case.history), tuple(index[i] for i in ids), index[case.target])
                 for case, ids in zip(cases, lists, strict=True)
