@@ -46,8 +46,8 @@ Values = dict[str, dict[str, dict[str, float]]]
 METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@10", "mrr")
 HEAD = """# Results with adapters
 
-Written by `{command}`; rerun it to get the same tables. Rows that `--without` names are shown where they
-were computed before.
+Written by `{command}`;
+rerun it to get the same tables. Rows that `--without` names are shown where they were computed before.
 
 The last liked item of each of {users} users is hidden among 19 others: `uniform` negatives are drawn evenly
 from what the user has not consumed, `popular` ones by popularity. No adapter was trained on a tested user
@@ -56,8 +56,8 @@ history against the state after the item, plus log popularity with the weight th
 negatives (chosen on validation users); `fused` adds MiniLM, co-occurrence and popularity to it. `encoder,
 untrained`, `likelihood, zero-shot` and `fused, zero-shot` are the same model without an adapter.
 `item-knn`, `sasrec` and `lstm` are fitted on the very users that the adapter was trained on; `co-occurrence`
-and `popularity` on all logs but the hidden items. Means over users, with 95 % bootstrap intervals; p is a paired randomisation test of
-`encoder` against the row. Sampled metrics compare rankers on the same candidates, they are not quality over
+and `popularity` on all logs but the hidden items. Means over users, with 95 % bootstrap intervals; p is a
+paired randomisation test of `encoder` against the row. Sampled metrics compare rankers on the same candidates, they are not quality over
 the whole catalogue.
 """
 
