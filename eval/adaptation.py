@@ -54,8 +54,8 @@ from what the user has not consumed, `popular` ones by popularity. No adapter wa
 (each adapter's `users.txt` is checked). `encoder` is SmolLM2-135M under the adapter, the state after the
 history against the state after the item, plus log popularity with the weight that the card says for these
 negatives (chosen on validation users); `fused` adds MiniLM, co-occurrence and popularity to it. `encoder,
-untrained`, `likelihood, zero-shot` and `fused, zero-shot` are the same model without an adapter. `item-
-knn`, `sasrec` and `lstm` are fitted on the very users that the adapter was trained on; `co-occurrence` and
+untrained`, `likelihood, zero-shot` and `fused, zero-shot` are the same model without an adapter. `item-knn`,
+`sasrec` and `lstm` are fitted on the very users that the adapter was trained on; `co-occurrence` and
 `popularity` on all logs but the hidden items. Means over users, with 95 % bootstrap intervals; p is a
 paired randomisation test of `encoder` against the row. Sampled metrics compare rankers on the same
 candidates, they are not quality over the whole catalogue.

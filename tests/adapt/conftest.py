@@ -30,3 +30,10 @@ def groups(tmp_path_factory) -> Path:
 def bare(tmp_path_factory) -> Path:
     """The catalogue of `groups`, and no logs at all."""
     return plant(tmp_path_factory.mktemp("data") / "bare", users=0)
+
+
+@pytest.fixture(scope="session")
+def deep(tmp_path_factory) -> Path:
+    """A tiny model of three layers, for what takes one more step of thought."""
+    pytest.importorskip("peft", reason="training is NOT TESTED: the extra [hf] is not installed")
+    return tiny_model(tmp_path_factory.mktemp("model") / "deep", layers=3)

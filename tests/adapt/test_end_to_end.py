@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from llmrec_prompt.adapt import Recipe
-from llmrec_prompt.adapters import Card, find, overlap, verify
+from llmrec_prompt.adapters import Card, find, overlap, read_users, verify
 from llmrec_prompt.backends import load_backend
 from llmrec_prompt.data import Dataset, leave_last_out
 from llmrec_prompt.errors import ConfigError
@@ -112,6 +112,18 @@ def test_swapping_to_the_adapter_and_back_changes_nothing(tiny, ring, ring_adapt
 def test_found_by_name_in_a_folder_of_adapters(ring_adapter, monkeypatch):
     monkeypatch.setenv("LLMREC_ADAPTERS", str(ring_adapter.folder.parent))
     assert find("ring").folder.samefile(ring_adapter.folder)
+
+
+def test_what_starts_from_an_adapter_inherits_its_users_and_licence(tiny, groups, ring_adapter, tmp_path):
+    from llmrec_prompt.adapt.stages import train
+
+    plan = Recipe.parse({**recipe(tiny, groups, name="second", steps=4), "start": str(ring_adapter.folder)})
+    second = train(plan, out=tmp_path / "adapters", runs=tmp_path / "runs")[0]
+    parent, card = Card.load(ring_adapter.folder), Card.load(second.folder)
+    assert [(p.name, p.hash) for p in card.parents] == [("ring", parent.weights_hash)]
+    assert read_users(second.folder) > read_users(ring_adapter.folder)
+    assert card.licence == "CC0-1.0"
+    assert card.weights_hash != parent.weights_hash
 
 
 def log_of(folder):
