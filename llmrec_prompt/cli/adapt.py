@@ -79,23 +79,27 @@ def compose(
     Example: llmrec adapt compose books-mix --of movies --of shopping --method hub --data my_books
     """
     from llmrec_prompt.adapt.compose import Mixture, plain_weights
-    from llmrec_prompt.adapt.compose import compose as write
+    from llmrec_prompt.adapt.recipe import Source
 
     if method == "hub" and (data is None or weights is not None):
         raise ConfigError("Method hub searches the weights on users: give --data, and no --weights.")
     parents = tuple(find(adapter) for adapter in of)
     mixture = Mixture(parents, plain_weights(method, len(parents), numbers(weights)), method, rank)
-    if data is None:
-        done = write(name, mixture, out, force=force)
-    else:
-        from llmrec_prompt.adapt.mixing import Search, compose_on
-        from llmrec_prompt.adapt.recipe import Source
+    target = data and Source(data=data, domain=domain, test=test, validation=validation, users=users)
+    search = {"model": model, "evaluations": evaluations, "seed": seed}
+    print_composed(_composed(name, mixture, out, target, force=force, **search), as_json=as_json)
 
-        target = Source(data=data, domain=domain, test=test, validation=validation, users=users)
-        search = Search(target, model, evaluations=evaluations, seed=seed)
-        with progress():
-            done = compose_on(name, mixture, out, search, force=force)
-    print_composed(done, as_json=as_json)
+
+def _composed(name: str, mixture: Any, out: Path, target: Any, *, force: bool, **search: Any) -> Any:
+    """The composition, on a target's users where there is one."""
+    from llmrec_prompt.adapt.compose import compose as write
+
+    if not target:
+        return write(name, mixture, out, force=force)
+    from llmrec_prompt.adapt.mixing import Search, compose_on
+
+    with progress():
+        return compose_on(name, mixture, out, Search(target, **search), force=force)
 
 
 @app.command()
