@@ -1,5 +1,7 @@
 """PEFT adapters on a loaded model: several in memory, one or none in force. The base stays as it is."""
 
+import contextlib
+import importlib
 import json
 import warnings
 from pathlib import Path
@@ -22,6 +24,10 @@ class Adapters:
     """LoRA adapters for one model, each loaded once for as long as its files stay the same."""
 
     def __init__(self, model: Any) -> None:
+        with contextlib.suppress(
+            ImportError
+        ):  # takes long; better while a model loads than in a first switch
+            importlib.import_module("peft")
         self._model = model
         self._peft: Any = None
         self._layers: list[Any] = []
