@@ -24,9 +24,8 @@ class Adapters:
     """LoRA adapters for one model, each loaded once for as long as its files stay the same."""
 
     def __init__(self, model: Any) -> None:
-        with contextlib.suppress(
-            ImportError
-        ):  # takes long; better while a model loads than in a first switch
+        # peft takes long to import; better while a model loads than in the first switch.
+        with contextlib.suppress(ImportError):
             importlib.import_module("peft")
         self._model = model
         self._peft: Any = None
