@@ -20,9 +20,8 @@ from ..learning import bench, learn, quality, source  # noqa: E402
 def test_yes_no_learns_what_is_planted_and_shuffled_it_does_not(deep, groups):
     found = []
     for shuffle in (False, True):
-        sources = [source(groups, validation=20)]
-        steps = 30 if shuffle else 60
-        given = bench(deep, {"yes_no": 1}, sources, **SMALL, steps=steps, shuffle_targets=shuffle)
+        some = {"steps": 30 if shuffle else 90, "batch": 12, "shuffle_targets": shuffle}
+        given = bench(deep, {"yes_no": 1}, [groups], **SMALL, **some)
         _, last = learn(given)
         found.append((last, quality(given)))
     assert given.course.mode == "yes_no"
