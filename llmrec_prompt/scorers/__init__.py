@@ -1,11 +1,12 @@
 """Scorers that need no language model: baselines, retrievers and parts of a fusion, each written once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from llmrec_prompt.backends import Backend
 from llmrec_prompt.data import Dataset
-from llmrec_prompt.errors import UnknownName
+from llmrec_prompt.errors import MissingExtra, UnknownName
 from llmrec_prompt.scorers.base import Scorer, Scores
 from llmrec_prompt.templates import Prompter
 
@@ -67,7 +68,8 @@ def _item_knn(given: Ingredients) -> Scorer:
 
 
 def _lstm(given: Ingredients) -> Scorer:
-    from llmrec_prompt.scorers.lstm import LstmScorer
+    with _torch_for("lstm"):
+        from llmrec_prompt.scorers.lstm import LstmScorer
 
     return LstmScorer(given.dataset, seed=given.seed)
 
@@ -85,9 +87,18 @@ def _random(given: Ingredients) -> Scorer:
 
 
 def _sasrec(given: Ingredients) -> Scorer:
-    from llmrec_prompt.scorers.sasrec import SasrecScorer
+    with _torch_for("sasrec"):
+        from llmrec_prompt.scorers.sasrec import SasrecScorer
 
     return SasrecScorer(given.dataset, seed=given.seed)
+
+
+@contextmanager
+def _torch_for(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtra(f"The scorer {name}", "hf") from error
 
 
 _BUILDERS: dict[str, Callable[[Ingredients], Scorer]] = {

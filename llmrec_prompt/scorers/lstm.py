@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import nn
+
 from llmrec_prompt.data import Dataset
-from llmrec_prompt.errors import MissingExtra
 from llmrec_prompt.scorers.sequence_scorer import SequenceScorer
 from llmrec_prompt.scorers.sequence_training import NextItemNetwork, Plan
 from llmrec_prompt.scorers.sequences import Rows
-
-try:
-    import torch
-    from torch import nn
-except ImportError as error:
-    raise MissingExtra("The scorer lstm", "hf") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import nn
+from torch.nn import functional
+
 from llmrec_prompt.data import Dataset
-from llmrec_prompt.errors import MissingExtra
 from llmrec_prompt.scorers.sequence_scorer import SequenceScorer
 from llmrec_prompt.scorers.sequence_training import NextItemNetwork, Plan
 from llmrec_prompt.scorers.sequences import Rows
-
-try:
-    import torch
-    from torch import nn
-    from torch.nn import functional
-except ImportError as error:
-    raise MissingExtra("The scorer sasrec", "hf") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,21 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from llmrec_prompt.cache import cache_dir, content_key
 from llmrec_prompt.data import Dataset
-from llmrec_prompt.errors import MissingExtra
 from llmrec_prompt.scorers.base import Scores
 from llmrec_prompt.scorers.sequence_training import NextItemNetwork, Outcome, Plan, seeded, train
 from llmrec_prompt.scorers.sequences import Rows, read_sequences
 from llmrec_prompt.types import History
-
-try:
-    import torch
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import save_file
-except ImportError as error:
-    raise MissingExtra("A network scorer", "hf") from error
 
 FORM = 2
 """Number of the training; raised when the same settings come to give other weights."""

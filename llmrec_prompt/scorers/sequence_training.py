@@ -8,17 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
 
-from llmrec_prompt.errors import MissingExtra
 from llmrec_prompt.progress import track
 from llmrec_prompt.scorers.sequences import NO_TARGET, Rows, Sequences, cut, pad
-
-try:
-    import torch
-    from torch import nn
-    from torch.nn import functional
-except ImportError as error:
-    raise MissingExtra("A network scorer", "hf") from error
 
 QUESTIONS = 10
 """Validation asks for each of a user's last ten items: the last one alone is too noisy to stop by."""

@@ -1,5 +1,8 @@
 """Scorers by name."""
 
+import subprocess
+import sys
+
 import pytest
 
 from llmrec_prompt.backends.fake import FakeBackend
@@ -33,6 +36,21 @@ def test_a_misspelt_name_says_which_is_meant():
         UnknownName, match=r"Unknown scorer 'bm-25'\. Did you mean 'bm25'\? Available: bm25, "
     ):
         build_scorer("bm-25", given())
+
+
+@pytest.mark.parametrize("name", ["lstm", "sasrec"])
+def test_networks_say_what_to_install(name):
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from tests.scorers.test_building import given\n"
+        "from llmrec_prompt.scorers import build_scorer\n"
+        f"build_scorer({name!r}, given())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip().splitlines()[-1] == (
+        f"llmrec_prompt.errors.MissingExtra: The scorer {name} needs extra packages. "
+        'Run: pip install "llmrec-prompt[hf]"'
+    )
 
 
 def test_what_needs_logs_is_a_scorer():
