@@ -69,7 +69,7 @@ def build(recipe: Recipe, stage: Stage, start: Path | None) -> Bench:
     tokenizer, model = load_base(base.name, precision=recipe.precision, quantise=recipe.lora.quantise)
     network = Network(model, recipe.lora, start=start, base_hash=base.digest)
     sources = _sources(stage, Vocabulary(tokenizer))
-    ground = Ground(stage, recipe.seed, network, tokenizer, sources, card.scale if card else None)
+    ground = Ground(stage, recipe.seed, network, tokenizer, sources, card)
     exams = [Validation(*s, source=i, shown=stage.history) for i, s in enumerate(sources) if s[0].validation]
     return Bench(base, network, sources, course(ground), exams)
 

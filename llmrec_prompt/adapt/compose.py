@@ -53,6 +53,7 @@ class Fit:
     users: frozenset[str]
     """Hashes of all who had a say."""
     scale: float | None
+    near: float | None
     popularity: dict[str, float]
     metrics: dict[str, Any] = field(default_factory=dict)
     minutes: float = 0.0
@@ -217,7 +218,8 @@ def _card(name: str, mixture: Mixture, rank: int, error: float, fit: Fit | None)
         templates=templates,
         language=first.language,
         history=max(card.history for card in cards),
-        scale=fit.scale if fit and fit.scale else _mean_scale(mixture),
+        scale=fit.scale if fit and fit.scale else _mean(mixture, [card.scale for card in cards]),
+        near=fit.near if fit and fit.near else _mean(mixture, [card.near for card in cards]),
         popularity=fit.popularity if fit and fit.popularity else _mean_popularity(mixture),
         lora=Lora(r=rank, alpha=rank, targets=first.lora.targets, layers=first.lora.layers),
         data=tuple(sources.values()),
@@ -245,9 +247,9 @@ def _shares(mixture: Mixture) -> list[float]:
     return [abs(w) / total if total else 1 / len(mixture.weights) for w in mixture.weights]
 
 
-def _mean_scale(mixture: Mixture) -> float | None:
-    scales = [parent.card.scale for parent in mixture.parents]
-    known = [(s, share) for s, share in zip(scales, _shares(mixture), strict=True) if s is not None]
+def _mean(mixture: Mixture, values: Sequence[float | None]) -> float | None:
+    """Of the parents that have a value, by their shares."""
+    known = [(s, share) for s, share in zip(values, _shares(mixture), strict=True) if s is not None]
     if not known:
         return None
     total = sum(share for _, share in known)

@@ -4,6 +4,10 @@ A softmax over the batch's items, dense over positions as in SASRec (Kang and Mc
 states of a language model. The items of a batch come as often as they are popular, so the states learn
 log p(item | history) - log p(item): that is the sampled-softmax correction of Yi et al. (2019) left out on
 purpose. Popularity is put back at ranking time, with the weight that the task wants.
+
+Beside the history's state, each history item's own state is compared with the next item's (see
+`rank.nearness`). That comparison needs no knowledge of the domain, only item states that lie near when the
+items go together, so it is what carries over to domains that nobody was trained on.
 """
 
 from collections.abc import Sequence
@@ -26,7 +30,7 @@ BATCH = 64
 
 
 class Encode(nn.Module):  # type: ignore[misc]
-    """The loss, and the temperature that is learnt with it.
+    """The loss, and the temperatures that are learnt with it: of the history's state and of its items'.
 
     All item states of a step are read with the weights of that step. Kept ones would be cheaper, but then the
     targets, read anew, differ from the stale rest by how far training has gone, and that is what is learnt.
@@ -38,16 +42,23 @@ class Encode(nn.Module):  # type: ignore[misc]
         self._texts = [texts for _, texts in sources]
         self._most = stage.items
         self.log_scale = nn.Parameter(torch.tensor(float(np.log(START)), device=network.device))
+        self.log_near = nn.Parameter(torch.tensor(float(np.log(START)), device=network.device))
 
     @property
     def scale(self) -> float:
-        """The learnt temperature."""
+        """The learnt temperature of the history's state."""
         return float(self.log_scale.detach().exp())
 
-    def start_from(self, scale: float | None) -> None:
-        """Go on with the temperature of an earlier training."""
-        if scale is not None:
-            self.log_scale.data.fill_(float(np.log(scale)))
+    @property
+    def near(self) -> float:
+        """The learnt temperature of the history items' states."""
+        return float(self.log_near.detach().exp())
+
+    def start_from(self, scale: float | None, near: float | None = None) -> None:
+        """Go on with the temperatures of an earlier training."""
+        for parameter, value in ((self.log_scale, scale), (self.log_near, near)):
+            if value is not None:
+                parameter.data.fill_(float(np.log(value)))
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def read(self, source: int, rows: Sequence[int], label: str = "") -> Any:
@@ -68,19 +79,51 @@ class Encode(nn.Module):  # type: ignore[misc]
         leaves out the positions of the others.
         """
         pool = _pool(batch, self._most, step)
+        rows = sorted({*pool, *(row for window in batch for row in window.rows)})
         place = {row: i for i, row in enumerate(pool)}
         found = [
-            (b, end, place[target])
+            (b, k, end, place[target])
             for b, window in enumerate(batch)
-            for end, target in zip(window.ends, window.targets, strict=True)
+            for k, (end, target) in enumerate(zip(window.ends, window.targets, strict=True))
             if target in place
         ]
-        owner, ends, targets = torch.tensor(found, device=states.device).T
-        items = unit(self._network.ends([self._texts[source].item(row) for row in pool]))
+        owner, turn, ends, targets = torch.tensor(found, device=states.device).T
+        every = unit(self._network.ends([self._texts[source].item(row) for row in rows]))
+        items = every[np.searchsorted(rows, pool)]
         logits = self.log_scale.exp() * unit(states[owner, ends]) @ items.T
+        near = self.nearness(every @ items.T, rows, batch)
+        logits = logits + torch.cat([near[b][turn[owner == b]] for b in range(len(batch))])
         unfair = torch.from_numpy(_owned(batch, np.array(pool))).to(states.device)[owner]
         unfair[torch.arange(len(found), device=states.device), targets] = False
         return F.cross_entropy(logits.masked_fill(unfair, -1e9), targets)
+
+    def nearness(self, cosines: Any, rows: Sequence[int], batch: Sequence[Window]) -> list[Any]:
+        """What the history items of each window say about the items of a pool, position by position.
+
+        Args:
+            cosines: of items to those of the pool (len(rows), pool).
+            rows: which items, ascending; every window's history items are among them.
+            batch: the windows.
+
+        Returns:
+            For each window (its positions, pool).
+        """
+        shown = [cosines[np.searchsorted(rows, window.rows)] for window in batch]
+        return [nearness_so_far(own, self.log_near.exp()) for own in shown]
+
+
+def nearness_so_far(cosines: Any, near: Any) -> Any:
+    """`rank.nearness` times its temperature, after each history item in turn.
+
+    Args:
+        cosines: of history items, in order, to others (shown, items).
+        near: the temperature.
+
+    Returns:
+        (shown, items); row k knows items 0 to k.
+    """
+    counts = torch.arange(1, len(cosines) + 1, device=cosines.device)
+    return torch.logcumsumexp(near * cosines, 0) - counts.log()[:, None]
 
 
 def _pool(batch: Sequence[Window], most: int, step: int) -> list[int]:

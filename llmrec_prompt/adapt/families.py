@@ -25,6 +25,7 @@ from llmrec_prompt.adapt.objectives.predictive import Predictive
 from llmrec_prompt.adapt.objectives.rank import Rank
 from llmrec_prompt.adapt.questions import Asking, Draw
 from llmrec_prompt.adapt.recipe import SPAN, Stage
+from llmrec_prompt.adapters import Card
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Ground:
     network: Network
     tokenizer: Any
     sources: list[tuple[Population, Texts]]
-    scale: float | None
-    """The temperature of the adapter that is trained on."""
+    start: Card | None = None
+    """Of the adapter that is trained on: its temperatures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ def course(ground: Ground) -> Course:
 
 def _encode(ground: Ground) -> Encode:
     encode = Encode(ground.network, ground.sources, ground.stage)
-    encode.start_from(ground.scale)
+    if ground.start is not None:
+        encode.start_from(ground.start.scale, ground.start.near)
     return encode
 
 

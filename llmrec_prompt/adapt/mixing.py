@@ -131,11 +131,13 @@ class Mixer:
         """Nats a position on the shots at the best temperature, which stays set."""
         self.evaluations += 1
         self._set(weights)
-        items = self._encode.read(0, self._shots.pool)
-        windows = self._shots.windows
+        windows, rows = self._shots.windows, self._shots.rows
+        every = self._encode.read(0, rows)
+        items = every[np.searchsorted(rows, self._shots.pool)]
+        near = torch.cat(self._encode.nearness(every @ items.T, rows, windows))
         parts = [windows[begin : begin + BATCH] for begin in range(0, len(windows), BATCH)]
         cosines = torch.cat([self._users(part) @ items.T for part in parts])
-        losses = {f: self._shots.loss(f * self._first_scale * cosines) for f in GRID}
+        losses = {f: self._shots.loss(f * self._first_scale * cosines + near) for f in GRID}
         best = min(losses, key=lambda factor: losses[factor])
         self._encode.start_from(best * self._first_scale)
         return losses[best]
@@ -173,6 +175,7 @@ class Mixer:
             source=source,
             users=frozenset(users_of(self._bench)),
             scale=round(self._encode.scale, 4),
+            near=round(self._encode.near, 4),
             popularity={},
             seed=search.seed,
         )
@@ -205,6 +208,7 @@ class Shots:
         targets = np.concatenate([window.targets for window in windows])
         rows, self._targets, counts = np.unique(targets, return_inverse=True, return_counts=True)
         self.pool = [int(row) for row in rows]
+        self.rows = sorted({*self.pool, *(row for window in windows for row in window.rows)})
         self._bonus = np.log(counts)
         owned = [np.isin(rows, window.own) for window in windows for _ in window.ends]
         self._unfair = np.stack(owned)

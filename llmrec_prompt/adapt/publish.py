@@ -94,6 +94,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         templates={p.domain.name: p.prompter.fingerprint_for(bench.course.mode) for p, _ in bench.sources},
         history=stage.history,
         scale=round(bench.reader.scale, 4) if bench.reader is not None else None,
+        near=round(bench.reader.near, 4) if bench.reader is not None else None,
         popularity=popularity,
         lora=Lora(
             r=recipe.lora.r, alpha=recipe.lora.alpha, targets=recipe.lora.targets, layers=tuple(layers)

@@ -14,6 +14,7 @@ from llmrec_prompt.adapt.network import Network
 from llmrec_prompt.adapt.recipe import VALIDATED
 from llmrec_prompt.data import sample_candidates
 from llmrec_prompt.evaluate.metrics import ndcg
+from llmrec_prompt.rank.nearness import nearness
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 """What log-popularity may weigh. 1 is what the training objective takes out."""
@@ -63,17 +64,23 @@ class Validation:
         """
         users = self._users(network)
         every = {**self.tasks, **({"catalogue": self._whole()} if catalogue else {})}
-        rows = sorted({row for tasks in every.values() for task in tasks for row in task.candidates})
+        named = {row for tasks in every.values() for task in tasks for row in task.candidates}
+        rows = sorted(named.union(*(self._seen(task) for task in self.tasks["uniform"])))
         items = encode.read(self.source, rows).cpu().numpy()
         place = {row: i for i, row in enumerate(rows)}
         found: dict[str, dict[float, float]] = {}
         for kind, tasks in every.items():
-            cosines = [
-                encode.scale * (items[[place[row] for row in task.candidates]] @ user)
-                for task, user in zip(tasks, users, strict=True)
-            ]
-            found[kind] = {w: self._mean(tasks, cosines, w) for w in WEIGHTS}
+            scores = []
+            for task, user in zip(tasks, users, strict=True):
+                candidates = items[[place[row] for row in task.candidates]]
+                cosines = items[[place[row] for row in self._seen(task)]] @ candidates.T
+                near = encode.near * nearness(cosines, encode.near)
+                scores.append(encode.scale * (candidates @ user) + near)
+            found[kind] = {w: self._mean(tasks, scores, w) for w in WEIGHTS}
         return found
+
+    def _seen(self, task: Task) -> tuple[int, ...]:
+        return task.history[-self._shown :]
 
     def _whole(self) -> list[Task]:
         return [
@@ -82,7 +89,7 @@ class Validation:
         ]
 
     def _users(self, network: Network) -> Array:
-        prompts = [self._texts.history(task.history[-self._shown :])[0] for task in self.tasks["uniform"]]
+        prompts = [self._texts.history(self._seen(task))[0] for task in self.tasks["uniform"]]
         parts = [
             unit(network.ends(prompts[i : i + BATCH])).cpu().numpy() for i in range(0, len(prompts), BATCH)
         ]

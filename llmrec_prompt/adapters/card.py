@@ -80,7 +80,9 @@ class Card(_Part):
     history: int = Field(default=10, ge=1)
     """How many history items a prompt showed in training."""
     scale: float | None = None
-    """Encoder: score = scale * cosine."""
+    """Encoder: the weight of the cosine to the history's state."""
+    near: float | None = None
+    """Encoder: weight and temperature of the nearness to single history items, where it was trained."""
     popularity: dict[str, float] = {}
     """Weight of log(1 + count) for each task, chosen on validation users."""
     lora: Lora

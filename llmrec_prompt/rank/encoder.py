@@ -1,9 +1,12 @@
 """Ranking by states: how near an item is to a user in the language model's own last layer.
 
-score(item) = scale * cos(state after the history, state after the item) + weight * log(1 + popularity), and
-the probability of an item is the softmax of that. The first term learns p(item | user) / p(item) when the
-negatives of its training are drawn by popularity, as in-batch negatives are; the second puts p(item) back
-(Yi et al. 2019, "Sampling-bias-corrected neural modeling"; Menon et al. 2021, "logit adjustment").
+score(item) = scale * cos(state after the history, state after the item)
+            + near * nearness of the item to the history's items, each by its own state
+            + weight * log(1 + popularity),
+and the probability of an item is the softmax of that. The first two terms learn p(item | user) / p(item)
+when the negatives of their training are drawn by popularity, as in-batch negatives are; the third puts
+p(item) back (Yi et al. 2019, "Sampling-bias-corrected neural modeling"; Menon et al. 2021, "logit
+adjustment"). `near` and its term come with adapters that were trained with it.
 
 A user costs one forward over the history whatever the number of candidates: items are encoded once and the
 whole catalogue is one matrix product. Past a million items an approximate index would be the next step.
@@ -21,6 +24,7 @@ from llmrec_prompt.backends import Backend, Usage
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ContextOverflow, DataError
 from llmrec_prompt.rank.base import Array
+from llmrec_prompt.rank.nearness import nearness
 from llmrec_prompt.rank.origin import foreign_domain, model_origin
 from llmrec_prompt.scorers.embedders import StateEmbedder, VectorIndex, Vectors
 from llmrec_prompt.templates import HistoryPrompt, Prompter
@@ -65,7 +69,10 @@ class EncoderRanker:
         self._weight = weight_of(card, task, popularity) if dataset.has_logs else 0.0
         self._popularity = np.log1p(dataset.popularity())
         self._scale = UNTRAINED_SCALE if card is None or card.scale is None else card.scale
+        self._near = card.near if card else None
         self.settings: dict[str, Any] = {"scale": self._scale, "popularity": self._weight, "task": task}
+        if self._near:
+            self.settings["near"] = self._near
         if card is None or card.mode != self.name:
             self.settings["untrained"] = True
         self._last: tuple[str, Vectors] | None = None
@@ -80,8 +87,12 @@ class EncoderRanker:
         events = Counter(foreign_domain(self._card, self._prompter))
         prompt, user = self._user(history, events)
         rows = self._items.rows(candidates)
-        parts: dict[str, Any] = {self.name: (self._items.of(candidates, rows) @ user).astype(np.float64)}
+        states = self._items.of(candidates, rows)
+        parts: dict[str, Any] = {self.name: (states @ user).astype(np.float64)}
         weights = {self.name: self._scale}
+        if self._near:
+            parts["nearness"] = self._nearness(history[-prompt.shown :], states)
+            weights["nearness"] = self._near
         if self._weight:
             parts["popularity"] = np.where(rows >= 0, self._popularity[rows], 0.0)
             weights["popularity"] = self._weight
@@ -90,9 +101,17 @@ class EncoderRanker:
 
     def catalogue(self, history: History) -> Array:
         """Scores of the whole catalogue, shape (items,), in its order."""
-        _, user = self._user(history, Counter())
-        cosines = (self._items.catalogue() @ user).astype(np.float64)
-        return np.asarray(self._scale * cosines + self._weight * self._popularity)
+        prompt, user = self._user(history, Counter())
+        states = self._items.catalogue()
+        scores = self._scale * (states @ user).astype(np.float64) + self._weight * self._popularity
+        if self._near:
+            scores += self._near * self._nearness(history[-prompt.shown :], states)
+        return np.asarray(scores)
+
+    def _nearness(self, shown: History, states: Vectors) -> Array:
+        """Of states to the history items that the prompt shows."""
+        own = self._items.of(shown, self._items.rows(shown))
+        return nearness((own @ states.T).astype(np.float64), self._near or 0.0)
 
     def _user(self, history: History, events: Counter[str]) -> tuple[HistoryPrompt, Vectors]:
         """The state after as much of the history as fits; what had to go is counted."""

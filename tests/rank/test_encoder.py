@@ -54,6 +54,20 @@ def test_scores_by_hand():
     assert scored.events == {}
 
 
+def test_nearness_to_single_items_counts_where_it_was_trained():
+    given = card(scale=8.0, near=4.0, history=2)
+    ours = ranker(card=given)
+    scored = ours.score(items("fab"), items("cd"))
+    states = {name: unit(SHOP.item(item)) for name, item in zip("abcd", items("abcd"), strict=True)}
+    cosines = np.array([[states[own] @ states[other] for other in "cd"] for own in "ab"])
+    wanted = np.log(np.exp(4 * cosines).mean(axis=0)) / 4
+    assert scored.parts["nearness"] == pytest.approx(wanted, abs=1e-6)
+    assert scored.weights == {"encoder": 8.0, "nearness": 4.0}
+    assert scored.settings["near"] == 4.0
+    whole = EncoderScorer(ours).score(items("fab"))
+    assert whole[[2, 3]] == pytest.approx(combine(scored), abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "weight"),
     [
