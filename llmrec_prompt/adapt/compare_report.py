@@ -10,7 +10,7 @@ import numpy as np
 from llmrec_prompt.adapt.compare_plot import plot_shots
 from llmrec_prompt.errors import MissingExtra
 from llmrec_prompt.evaluate.run import Row, write_atomically
-from llmrec_prompt.evaluate.statistics import bootstrap_interval, chance, paired_test
+from llmrec_prompt.evaluate.statistics import bootstrap_interval, chance, holm, paired_test
 
 ANY = "any"
 """The shots of a row that is the same for any number of them."""
@@ -73,22 +73,6 @@ def _tests(rows: Sequence[Row], sizes: Mapping[str, Any], seed: int) -> Iterator
                 difference = round(float((ours - theirs).mean()), 4)
                 p = round(paired_test(ours, theirs, seed=seed), 5)
                 yield {"negatives": kind, "shots": shots, "than": other, "difference": difference, "p": p}
-
-
-def holm(tests: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add `p_holm`: each p times the number of tests not yet passed by a smaller p, never falling.
-
-    Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
-
-    >>> [t["p_holm"] for t in holm([{"p": 0.04}, {"p": 0.01}, {"p": 0.03}])]
-    [0.06, 0.03, 0.06]
-    """
-    order = sorted(range(len(tests)), key=lambda i: tests[i]["p"])
-    highest = 0.0
-    for place, i in enumerate(order):
-        highest = max(highest, min(1.0, tests[i]["p"] * (len(tests) - place)))
-        tests[i]["p_holm"] = round(highest, 5)
-    return tests
 
 
 def write_report(report: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from llmrec_prompt.adapt.compare_report import holm, markdown, summarise, write_report
+from llmrec_prompt.adapt.compare_report import markdown, summarise, write_report
 from llmrec_prompt.evaluate.statistics import paired_test
 
 SIZES = {
@@ -59,11 +59,6 @@ def test_the_tests_pair_the_users_of_what_is_there():
     ours, theirs = (ROWS[i]["values"]["ndcg@10"] for i in (0, 1))
     assert tests[0]["difference"] == pytest.approx(np.mean(ours) - np.mean(theirs), abs=1e-4)
     assert tests[0]["p"] == pytest.approx(paired_test(ours, theirs, seed=0), abs=1e-5)
-
-
-def test_holm_never_falls_and_never_passes_one():
-    tests = holm([{"p": 0.5}, {"p": 0.01}, {"p": 0.6}])
-    assert [t["p_holm"] for t in tests] == [1.0, 0.03, 1.0]
 
 
 def test_the_report_says_what_was_done_and_dashes_what_was_not():

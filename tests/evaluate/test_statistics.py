@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from llmrec_prompt.errors import ConfigError, DataError, UnknownName
 from llmrec_prompt.evaluate import statistics
 from llmrec_prompt.evaluate.metrics import compute
-from llmrec_prompt.evaluate.statistics import Interval, bootstrap_interval, chance, paired_test
+from llmrec_prompt.evaluate.statistics import (
+    Interval,
+    bootstrap_interval,
+    chance,
+    detectable_difference,
+    holm,
+    paired_test,
+)
 
 
 def test_interval_is_frozen_and_plain() -> None:
@@ -208,3 +215,40 @@ def test_chance_refuses_what_it_cannot_mean() -> None:
         chance(5, "hr@0")
     with pytest.raises(UnknownName, match="Did you mean 'ndcg@K'"):
         chance(5, "ndgc@10")
+
+
+def test_holm_never_falls_and_never_passes_one() -> None:
+    tests = holm([{"p": 0.5}, {"p": 0.01}, {"p": 0.6}])
+    assert [t["p_holm"] for t in tests] == [1.0, 0.03, 1.0]
+
+
+def test_holm_keeps_false_alarms_rare_over_many_tests() -> None:
+    rng = np.random.default_rng(8)
+    families = [holm([{"p": p} for p in rng.random(10)]) for _ in range(2000)]
+    assert np.mean([min(t["p_holm"] for t in f) < 0.05 for f in families]) == pytest.approx(0.05, abs=0.02)
+    assert np.mean([min(t["p"] for t in f) < 0.05 for f in families]) > 0.3
+
+
+@pytest.mark.parametrize("power", [0.5, 0.8])
+def test_a_detectable_difference_is_detected_as_often_as_it_says(power: float) -> None:
+    rng = np.random.default_rng(9)
+    least = detectable_difference(rng.normal(size=100_000), power=power) * np.sqrt(100_000 / 100)
+    seen = [
+        paired_test(rng.normal(least, 1, 100), np.zeros(100), permutations=400) < 0.05 for _ in range(400)
+    ]
+    assert np.mean(seen) == pytest.approx(power, abs=4 * np.sqrt(power * (1 - power) / 400))
+
+
+def test_detectable_difference_by_hand() -> None:
+    d = [0.1, -0.1, 0.3, 0.0]
+    assert detectable_difference(d) == pytest.approx((1.959964 + 0.841621) * np.std(d, ddof=1) / 2, abs=1e-6)
+    assert detectable_difference([0.2, 0.2]) == 0.0
+
+
+def test_what_cannot_be_detected_is_refused() -> None:
+    with pytest.raises(DataError, match="at least two users"):
+        detectable_difference([0.1])
+    with pytest.raises(ConfigError, match=r"alpha 1\.0 and power 0\.8"):
+        detectable_difference([0.1, 0.2], alpha=1.0)
+    with pytest.raises(ConfigError, match="power 80"):
+        detectable_difference([0.1, 0.2], power=80)
