@@ -194,7 +194,7 @@ def examine(contestant: Contestant, kind: str, exam: Exam, label: str) -> Row:
     events: dict[str, int] = {}
     for question in track(exam.questions, f"{label}, {kind}", len(exam.questions)):
         ranking = answer(ranker, question, 0)
-        for metric, value in compute(ranking.ids, {exam.targets[question.user]}, METRICS).items():
+        for metric, value in compute(ranking.ids, exam.targets[question.user], METRICS).items():
             values[metric].append(round(value, 6))
         for event, count in ranking.provenance.events.items():
             events[event] = events.get(event, 0) + count

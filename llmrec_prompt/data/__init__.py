@@ -1,6 +1,6 @@
 """Data sets: reading, cleaning, splitting, candidates. Knows nothing about prompts and models."""
 
-from llmrec_prompt.data.candidates import read_candidates_file, sample_candidates, with_target
+from llmrec_prompt.data.candidates import mixed, read_candidates_file, sample_candidates, seen, with_target
 from llmrec_prompt.data.clean import Cleaning, CleaningReport, Step
 from llmrec_prompt.data.dataset import Dataset
 from llmrec_prompt.data.domain import DOMAINS
@@ -8,11 +8,21 @@ from llmrec_prompt.data.interests import Interests, derive_interests
 from llmrec_prompt.data.normalise import Scaler
 from llmrec_prompt.data.readers import RawData, read_folder
 from llmrec_prompt.data.samples import sample_names
-from llmrec_prompt.data.splits import Case, Split, leave_last_out
+from llmrec_prompt.data.splits import (
+    COLD_LENGTHS,
+    Case,
+    Split,
+    cold_domain,
+    cold_item,
+    cold_user,
+    global_time,
+    leave_last_out,
+)
 from llmrec_prompt.data.titles import TitleIndex, TitleMatch, match_title
 from llmrec_prompt.data.writers import write_two_file
 
 __all__ = [
+    "COLD_LENGTHS",
     "DOMAINS",
     "Case",
     "Cleaning",
@@ -25,13 +35,19 @@ __all__ = [
     "Step",
     "TitleIndex",
     "TitleMatch",
+    "cold_domain",
+    "cold_item",
+    "cold_user",
     "derive_interests",
+    "global_time",
     "leave_last_out",
     "match_title",
+    "mixed",
     "read_candidates_file",
     "read_folder",
     "sample_candidates",
     "sample_names",
+    "seen",
     "with_target",
     "write_two_file",
 ]

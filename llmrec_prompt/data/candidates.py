@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,18 +31,39 @@ def sample_candidates(
     """
     if n < 1 or kind not in ("uniform", "popular"):
         raise ConfigError(f"n is {n} and kind is {kind!r}; give n >= 1 and 'uniform' or 'popular'.")
-    train = source.train if isinstance(source, Split) else source
-    chances = _chances(train, case, kind)
+    logs, known = _logs(source)
+    chances = _chances(logs, kind, seen(known, case))
     drawable = int(np.count_nonzero(chances))
     if drawable < n - 1:
         what = "unseen items" if kind == "uniform" else "unseen items that somebody liked"
         raise DataError(
-            f"User {case.user_id!r} has {drawable} {what} in {train.name}; {n} candidates need {n - 1}: "
+            f"User {case.user_id!r} has {drawable} {what} in {logs.name}; {n} candidates need {n - 1}: "
             "ask for fewer."
         )
     rng = _generator(seed, case.user_id, kind)
-    ids = [case.target, *(train.items[row].item_id for row in _draw(chances, n - 1, rng))]
-    return tuple(ids[place] for place in np.argsort(rng.random(n), kind="stable").tolist())
+    ids = [case.target, *(logs.items[row].item_id for row in _draw(chances, n - 1, rng))]
+    return _shuffled(ids, rng)
+
+
+def _logs(source: Split | Dataset) -> tuple[Dataset, Dataset]:
+    """By whose logs negatives are drawn, and who knows what a user ever met."""
+    if isinstance(source, Dataset):
+        return source, source
+    return source.drawn_from or source.train, source.known or source.train
+
+
+def seen(known: Dataset, case: Case) -> frozenset[str]:
+    """All that can be no negative: what the user ever met, and what would be right."""
+    return known.consumed(case.user_id) | case.relevant | {*case.history}
+
+
+def mixed(ids: Sequence[str], case: Case, kind: str, *, seed: int) -> tuple[str, ...]:
+    """Ids in an order fixed by seed, user and kind, so that no place gives a target away."""
+    return _shuffled(ids, _generator(seed, case.user_id, kind))
+
+
+def _shuffled(ids: Sequence[str], rng: np.random.Generator) -> tuple[str, ...]:
+    return tuple(ids[place] for place in np.argsort(rng.random(len(ids)), kind="stable").tolist())
 
 
 def _draw(chances: NDArray[np.float64], count: int, rng: np.random.Generator) -> list[int]:
@@ -55,11 +76,10 @@ def _draw(chances: NDArray[np.float64], count: int, rng: np.random.Generator) ->
     return [int(row) for row in rows[np.argsort(waiting, kind="stable")[:count]]]
 
 
-def _chances(train: Dataset, case: Case, kind: Kind) -> NDArray[np.float64]:
-    """Unnormalised chance of each catalogue item to be drawn, (n_items,)."""
-    chances = train.popularity().copy() if kind == "popular" else np.ones(len(train.items))
-    seen = train.consumed(case.user_id) | {case.target, *case.history}
-    chances[train.item_rows(seen & train.index.keys())] = 0.0
+def _chances(logs: Dataset, kind: Kind, no: frozenset[str]) -> NDArray[np.float64]:
+    """Unnormalised chance of each catalogue item to be drawn, (n_items,); 0 for those in `no`."""
+    chances = logs.popularity().copy() if kind == "popular" else np.ones(len(logs.items))
+    chances[logs.item_rows(no & logs.index.keys())] = 0.0
     return chances
 
 
@@ -97,7 +117,8 @@ def read_candidates_file(path: str | Path, dataset: Dataset) -> dict[str, tuple[
             raise DataError(f"{where}: user {user!r} has a line already; keep one of them.")
         for fault in _faults(ids, dataset):
             raise DataError(f"{where}: {fault}; correct the line.")
-        found[user] = ids
+        # The catalogue's own strings: a long file would otherwise hold every id anew.
+        found[user] = tuple(dataset.item(item_id).item_id for item_id in ids)
     return found
 
 

@@ -5,7 +5,7 @@ Knows nothing about prompts and models. Interactions are kept as arrays sorted b
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from llmrec_prompt.data.catalogue import build_items
 from llmrec_prompt.data.clean import Cleaning, CleaningReport
 from llmrec_prompt.data.domain import domain_of
 from llmrec_prompt.data.readers import RawData, read_folder
-from llmrec_prompt.data.rows import Ints, Mask, Rows, encode, pair_codes
+from llmrec_prompt.data.rows import Floats, Ints, Mask, Rows, encode, pair_codes
 from llmrec_prompt.data.samples import SAMPLE, sample_folder
 from llmrec_prompt.errors import UnknownName
 from llmrec_prompt.types import Interaction, Item
@@ -167,6 +167,10 @@ class Dataset:
         """Rows of users and of items, both int32 (n_liked,), ordered by user, then time."""
         return self._liked.users.copy(), self._liked.items.copy()
 
+    def times(self) -> Floats:
+        """When each of `pairs` happened, epoch seconds, NaN where nobody knows, (n_liked,)."""
+        return self._liked.times.copy()
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits over the items and the liked interactions in their order."""
@@ -188,8 +192,30 @@ class Dataset:
         """
         n_items = len(self.items)
         out = np.array([self._code(u) * n_items + self._item_row(i) for u, i in held_out], dtype=np.int64)
-        known, liked = (r.take(~np.isin(pair_codes(r, n_items), out)) for r in (self._known, self._liked))
-        log = CleanLog(self.users, known, liked, self.report)
+        return self._keeping(lambda rows: ~np.isin(pair_codes(rows, n_items), out))
+
+    def without_items(self, item_ids: Iterable[str]) -> "Dataset":
+        """The same catalogue and users, as if nobody had ever met these items.
+
+        Raises:
+            UnknownName: an item that is not in the data set.
+        """
+        out = np.array([self._item_row(item_id) for item_id in item_ids], dtype=np.int32)
+        return self._keeping(lambda rows: ~np.isin(rows.items, out))
+
+    def before(self, moment: float) -> "Dataset":
+        """The same catalogue and users with what happened before a moment (epoch seconds).
+
+        Undated interactions are left out: they may have happened later.
+        """
+        return self._keeping(lambda rows: rows.times < moment)
+
+    def _keeping(self, which: Callable[[Rows], Mask]) -> "Dataset":
+        """The same catalogue and users with the rows that a rule keeps, both known and liked ones."""
+        known, liked = (rows.take(which(rows)) for rows in (self._known, self._liked))
+        return self._with_log(CleanLog(self.users, known, liked, self.report))
+
+    def _with_log(self, log: CleanLog) -> "Dataset":
         return Dataset(self.items, log, name=self.name, domain=self.domain, meta=self.meta)
 
     def only(self, users: Iterable[str]) -> "Dataset":
@@ -204,8 +230,7 @@ class Dataset:
         kept[[self._code(user) for user in users]] = True
         names = tuple(user for user, keep in zip(self.users, kept.tolist(), strict=True) if keep)
         known, liked = (_of_users(rows, kept) for rows in (self._known, self._liked))
-        log = CleanLog(names, known, liked, self.report)
-        return Dataset(self.items, log, name=self.name, domain=self.domain, meta=self.meta)
+        return self._with_log(CleanLog(names, known, liked, self.report))
 
     def known_rows(self) -> Rows:
         """Everything the users met, before preference and k-core, as arrays; do not write into them."""

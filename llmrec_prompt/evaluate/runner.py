@@ -61,9 +61,10 @@ def answer(ranker: Ranker, question: Question, seed: int) -> Ranking:
     return rank(ranker, question.history, question.candidates, Request(user=question.user, seed=seed))
 
 
-def grade(name: str, question: Question, ranking: Ranking, target: str) -> Row:
-    """Hold a ranking against the target."""
+def grade(name: str, question: Question, ranking: Ranking, relevant: frozenset[str]) -> Row:
+    """Hold a ranking against what is right; `target` is the one of it that is ranked best."""
     origin = ranking.provenance
+    target = min(relevant, key=ranking.ids.index)
     return {
         "user": question.user,
         "ranker": name,
@@ -71,7 +72,8 @@ def grade(name: str, question: Question, ranking: Ranking, target: str) -> Row:
         "ids": list(ranking.ids),
         "target": target,
         "target_rank": ranking.ids.index(target) + 1,
-        "metrics": compute(ranking.ids, {target}, list(METRICS)),
+        **({"targets": sorted(relevant)} if len(relevant) > 1 else {}),
+        "metrics": compute(ranking.ids, relevant, list(METRICS)),
         "events": dict(origin.events),
         "tokens": origin.tokens_evaluated,
         "seconds": origin.seconds,

@@ -131,8 +131,9 @@ def test_popularity_is_that_of_the_shots_alone(done, tiny, ring, source):
     exam = leave_last_out_exam(Dataset.load(ring), users=TEST, candidates=20, negatives="uniform", seed=0)
     counts, lowest, highest = known.popularity(), [], []
     for q in exam.questions:
-        own = counts[known.index[exam.targets[q.user]]]
-        others = [counts[known.index[c.item_id]] for c in q.candidates if c.item_id != exam.targets[q.user]]
+        (target,) = exam.targets[q.user]
+        own = counts[known.index[target]]
+        others = [counts[known.index[c.item_id]] for c in q.candidates if c.item_id != target]
         highest.append(gain(1 + sum(n > own for n in others)))  # ties broken in its favour
         lowest.append(gain(1 + sum(n >= own for n in others)))
     assert np.mean(lowest) - 1e-4 <= mean(report, "popularity", SHOTS) <= np.mean(highest) + 1e-4

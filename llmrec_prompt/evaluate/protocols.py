@@ -1,0 +1,184 @@
+"""How an exam is made: a protocol says who is asked what after what, negatives say among what.
+
+Protocols are plain functions of a data set in `PROTOCOLS`; what they do is said in `data.splits`.
+"""
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from llmrec_prompt.data import (
+    COLD_LENGTHS,
+    Case,
+    Dataset,
+    Split,
+    cold_domain,
+    cold_item,
+    cold_user,
+    global_time,
+    leave_last_out,
+    read_candidates_file,
+    sample_candidates,
+    seen,
+    with_target,
+)
+from llmrec_prompt.errors import ConfigError, DataError, UnknownName
+from llmrec_prompt.evaluate.exam import Answers, Exam, Questions, Ragged, RowLists, Unseen
+from llmrec_prompt.evaluate.hard_negatives import HardNegatives
+from llmrec_prompt.progress import track
+
+NEGATIVES = ("full", "popular", "retrieved", "uniform")
+"""Kinds of negatives by name; anything else is the path of a candidates file."""
+DRAWN = ("popular", "uniform")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of whom.
+
+    Raises:
+        ConfigError: numbers that cannot be meant, or a history that the protocol cannot have.
+        UnknownName: no such protocol.
+    """
+
+    protocol: str = "leave-last-out"
+    users: int | None = 200
+    """How many, by a seeded order; all if None."""
+    candidates: int = 20
+    """Target and negatives together; `full` and files have their own number."""
+    negatives: str = "uniform"
+    """One of `NEGATIVES`, or a candidates file."""
+    seed: int = 0
+    """Of users, negatives and the place of the target."""
+    history: int | None = None
+    """How many of the latest items a question shows: all if None, and none at all if 0."""
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise UnknownName("protocol", self.protocol, PROTOCOLS)
+        if self.candidates < 2 or (self.users is not None and self.users < 1):
+            raise ConfigError(
+                f"{self.users} users with {self.candidates} candidates cannot be meant: at least 1 and 2."
+            )
+        if self.history is not None and self.history < 0:
+            raise ConfigError(f"A history of {self.history} items cannot be meant: at least 0.")
+        if self.protocol == "cold-user" and (self.history or 0) > max(COLD_LENGTHS):
+            raise ConfigError(
+                f"cold-user asks users with at least {max(COLD_LENGTHS)} items, so a history of "
+                f"{self.history} would not be the same for all: at most {max(COLD_LENGTHS)}."
+            )
+
+
+def make_exam(dataset: Dataset, ask: Ask) -> Exam:
+    """Hold out, draw candidates, and keep both as numbers; the same for the same data and `ask`.
+
+    Raises:
+        ConfigError: negatives that are neither a kind nor a file.
+        DataError: the data set has no logs, nobody can be asked, or the catalogue is too small.
+    """
+    if not dataset.has_logs:
+        raise DataError(f"{dataset.name} has no interactions, so there is nothing to evaluate on.")
+    fixed = None if ask.negatives in NEGATIVES else read_negatives(ask.negatives, dataset)
+    split = PROTOCOLS[ask.protocol](dataset, ask, fixed)
+    if not split.cases:
+        raise DataError(f"No user of {dataset.name} has a history and candidates to be tested on.")
+    facts = {**asdict(ask), "eligible": split.eligible, **split.notes}
+    candidates = _candidates(split, ask, fixed, facts)
+    users, items, index = [case.user_id for case in split.cases], dataset.items, dataset.index
+    histories = Ragged([index[i] for i in _cut(case.history, ask.history)] for case in split.cases)
+    targets = Ragged([index[i] for i in case.relevant] for case in split.cases)
+    return Exam(
+        split.train, Questions(items, users, histories, candidates), Answers(items, users, targets), facts
+    )
+
+
+def read_negatives(negatives: str, dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """Candidates by user from a file.
+
+    Raises:
+        ConfigError: there is no such file.
+        DataError: a line of it cannot be meant.
+    """
+    if not Path(negatives).is_file():
+        raise ConfigError(
+            f"Negatives {negatives!r} are neither {' nor '.join(NEGATIVES)} nor a candidates file."
+        )
+    return read_candidates_file(negatives, dataset)
+
+
+def _cut(history: tuple[str, ...], length: int | None) -> tuple[str, ...]:
+    return history if length is None else history[len(history) - min(length, len(history)) :]
+
+
+def _candidates(
+    split: Split, ask: Ask, fixed: dict[str, tuple[str, ...]] | None, facts: dict[str, object]
+) -> RowLists:
+    """Catalogue rows to be ranked, for every case; drawn by the whole history, however much is shown."""
+    index, known = split.train.index, split.known or split.train
+    if ask.negatives == "full":
+        met = (seen(known, case) - case.relevant for case in split.cases)
+        return Unseen(len(index), Ragged([index[i] for i in ids] for ids in met))
+    draw = _drawer(split, ask, fixed, facts)
+    cases = track(split.cases, "Candidates", len(split.cases))
+    return Ragged([index[i] for i in draw(case)] for case in cases)
+
+
+def _drawer(
+    split: Split, ask: Ask, fixed: dict[str, tuple[str, ...]] | None, facts: dict[str, object]
+) -> Callable[[Case], Iterable[str]]:
+    """How the candidates of a case are found."""
+    if fixed is not None:
+        return lambda case: with_target(fixed[case.user_id], case, seed=ask.seed)
+    if ask.negatives == "retrieved":
+        return HardNegatives(split, n=ask.candidates, seed=ask.seed, facts=facts)
+    kind: Any = ask.negatives  # "popular" or "uniform": nothing else is left
+    return lambda case: sample_candidates(split, case, n=ask.candidates, kind=kind, seed=ask.seed)
+
+
+def leave_last_out_exam(
+    dataset: Dataset, *, users: int | None, candidates: int, negatives: str, seed: int
+) -> Exam:
+    """`make_exam` by the first of the protocols; see `Ask`.
+
+    Raises:
+        ConfigError: numbers or names that cannot be meant.
+        DataError: no user has enough history, or the catalogue is too small.
+    """
+    return make_exam(dataset, Ask("leave-last-out", users, candidates, negatives, seed))
+
+
+Among = Container[str] | None
+HoldOut = Callable[[Dataset, Ask, Among], Split]
+
+
+def _last(dataset: Dataset, ask: Ask, among: Among) -> Split:
+    return leave_last_out(dataset, users=ask.users, seed=ask.seed, among=among)
+
+
+def _time(dataset: Dataset, ask: Ask, among: Among) -> Split:
+    return global_time(dataset, users=ask.users, seed=ask.seed, among=among)
+
+
+def _cold_user(dataset: Dataset, ask: Ask, among: Among) -> Split:
+    longest = max(COLD_LENGTHS)
+    return cold_user(
+        leave_last_out(dataset, users=ask.users, seed=ask.seed, min_history=longest, among=among)
+    )
+
+
+def _cold_item(dataset: Dataset, ask: Ask, among: Among) -> Split:
+    return cold_item(dataset, users=ask.users, seed=ask.seed, among=among)
+
+
+def _cold_domain(dataset: Dataset, ask: Ask, among: Among) -> Split:
+    return cold_domain(_last(dataset, ask, among))
+
+
+PROTOCOLS: dict[str, HoldOut] = {
+    "leave-last-out": _last,
+    "global-time": _time,
+    "cold-user": _cold_user,
+    "cold-item": _cold_item,
+    "cold-domain": _cold_domain,
+}
