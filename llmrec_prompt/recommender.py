@@ -10,11 +10,12 @@ from typing import Any
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import DEFAULT_MODEL, Backend, load_backend, parse_ref
 from llmrec_prompt.data import Dataset, TitleIndex, TitleMatch
-from llmrec_prompt.errors import ConfigError, DataError, UnknownName
+from llmrec_prompt.errors import BackendError, ConfigError, DataError, UnknownName
 from llmrec_prompt.rank import (
     MODES,
     SOURCES,
     TASKS,
+    UNUSABLE,
     Ranker,
     Rankers,
     Reason,
@@ -291,6 +292,11 @@ class Recommender:
         typed = sum(item.item_id not in self.dataset.index for item in history)
         request = Request(user, self.domain.name, self.settings.seed, {"typed_as_is": typed} if typed else {})
         ranking = rank(self.ranker, history, candidates, request, most=k)
+        if ranking.provenance.events.get(UNUSABLE):
+            raise BackendError(
+                f"{ranking.provenance.model} answered nothing that mode {ranking.provenance.mode!r} can use: "
+                "any order would be chance. Try another mode or another model."
+            )
         return self._with_reasons(ranking, history, candidates) if explain else ranking
 
     def _with_reasons(self, ranking: Ranking, history: list[Item], candidates: list[Item]) -> Ranking:

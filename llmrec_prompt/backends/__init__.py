@@ -9,6 +9,7 @@ from llmrec_prompt.backends.base import (
     ScoreRequest,
     Usage,
     require,
+    shortfall,
 )
 from llmrec_prompt.backends.loading import load_backend
 from llmrec_prompt.backends.models import DEFAULT_MODEL, adapter_identity, parse_ref
@@ -28,4 +29,5 @@ __all__ = [
     "load_backend",
     "parse_ref",
     "require",
+    "shortfall",
 ]

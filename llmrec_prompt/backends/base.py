@@ -27,15 +27,23 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Normalised log-probabilities of single-token labels, and how much probability they hold in all."""
+    """Normalised log-probabilities of single-token labels, and how much probability they hold in all.
+
+    A server shows the likeliest tokens only: the labels at the places in `outside` are not among them, and
+    their values are upper bounds. `mass` is that of the labels that are.
+    """
 
     logprobs: tuple[float, ...]
     mass: float
+    outside: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Who answers. `hash` identifies the weights; `context` is the most tokens of one sequence."""
+    """Who answers. `hash` identifies the weights; `context` is the most tokens of one sequence.
+
+    `remarks` say of a capability that is there how it falls short, and of one that is not why.
+    """
 
     ref: str
     hash: str
@@ -43,6 +51,7 @@ class ModelInfo:
     context: int
     dimensions: int
     can: frozenset[Capability]
+    remarks: Mapping[Capability, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -132,10 +141,17 @@ def require(backend: Backend, capability: Capability, *, wanted_by: str) -> None
     """
     if capability not in backend.info.can:
         have = ", ".join(sorted(backend.info.can)) or "nothing"
+        why = backend.info.remarks.get(capability, "")
         raise Unsupported(
             f"{wanted_by} asks for {capability!r}, but {backend.info.ref} can do: {have}. "
-            "Choose another model or another mode."
+            f"{f'Found: {why}. ' if why else ''}Choose another model or another mode."
         )
+
+
+def shortfall(backend: Backend, capability: Capability) -> dict[str, str]:
+    """Setting `degraded` of a ranking: how a capability that is there falls short, if it does."""
+    why = backend.info.remarks.get(capability)
+    return {"degraded": why} if why else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,37 @@
 """Ranking modes: from a history and candidates to a full scored order."""
 
+from llmrec_prompt.rank.asking import UNUSABLE
 from llmrec_prompt.rank.base import Ranker, Request, combine, rank
 from llmrec_prompt.rank.building import MODES, WEIGHTS, Rankers
 from llmrec_prompt.rank.encoder import TASKS, EncoderRanker
 from llmrec_prompt.rank.explain import Reason, in_words, leave_one_out
 from llmrec_prompt.rank.fused import FusedRanker
+from llmrec_prompt.rank.label import LabelRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
+from llmrec_prompt.rank.listed import ListedRanker
 from llmrec_prompt.rank.priors import SOURCES, calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.rank.swapping import Swap
+from llmrec_prompt.rank.yes_no import YesNoRanker
 
 __all__ = [
     "MODES",
     "SOURCES",
     "TASKS",
+    "UNUSABLE",
     "WEIGHTS",
     "EncoderRanker",
     "FusedRanker",
+    "LabelRanker",
     "LikelihoodRanker",
+    "ListedRanker",
     "Ranker",
     "Rankers",
     "Reason",
     "Request",
     "ScorerRanker",
     "Swap",
+    "YesNoRanker",
     "calibration_histories",
     "combine",
     "in_words",

@@ -10,14 +10,19 @@ from llmrec_prompt.errors import ConfigError, UnknownName
 from llmrec_prompt.rank.base import Ranker
 from llmrec_prompt.rank.encoder import EncoderRanker, EncoderScorer
 from llmrec_prompt.rank.fused import FusedRanker
+from llmrec_prompt.rank.label import LabelRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
+from llmrec_prompt.rank.listed import ListedRanker
 from llmrec_prompt.rank.priors import calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
+from llmrec_prompt.rank.yes_no import YesNoRanker
 from llmrec_prompt.retrieve import Retriever
 from llmrec_prompt.scorers import NEED_LOGS, SCORERS, Ingredients, Scorer, build_scorer
 from llmrec_prompt.scorers.embedders import embeds_with_model
 
-PARTS = (*SCORERS, "likelihood", "encoder")
+ASKING = ("label", "listed", "yes_no")
+"""Modes that put a question about the candidates to the model."""
+PARTS = (*SCORERS, "likelihood", "encoder", *ASKING)
 MODES = (*PARTS, "fused", "auto")
 RETRIEVERS = ("embedding", "co-occurrence", "bm25", "popularity")
 PEERS = 4
@@ -105,7 +110,10 @@ class Rankers:
 
     def shown(self, mode: str) -> int | None:
         """How many history items a mode's prompt shows; the domain's number if None."""
-        return self.card.history if self.card and self.resolve(mode) == "encoder" else None
+        mode = self.resolve(mode)
+        if self.card is None or not (mode == "encoder" or (mode in ASKING and mode == self.card.mode)):
+            return None
+        return self.card.history
 
     def ranker(self, mode: str) -> Ranker:
         """The ranker of a mode.
@@ -121,9 +129,17 @@ class Rankers:
             return self._likelihood
         if mode == "encoder":
             return self._encoder
+        if mode in ASKING:
+            return self._asking(mode)
         if mode == "fused":
             return self._fused()
         raise UnknownName("mode", mode, MODES)
+
+    def _asking(self, mode: str) -> Ranker:
+        if mode == "yes_no":
+            return YesNoRanker(self.backend, self.given.prompter, card=self.card)
+        ranker = LabelRanker if mode == "label" else ListedRanker
+        return ranker(self.backend, self.given.prompter, seed=self.given.seed, card=self.card)
 
     def fusion(self) -> dict[str, float]:
         """Parts of the fusion and their weights, only those that there is the data for.

@@ -7,14 +7,21 @@ from llmrec_prompt.backends import Backend, adapter_identity
 from llmrec_prompt.templates import Prompter
 
 
-def model_origin(backend: Backend, prompter: Prompter, card: Card | None) -> dict[str, Any]:
-    """The fields of a `Provenance` that say so; an adapter is called by its card's name, else by its path."""
+def model_origin(backend: Backend, prompter: Prompter, card: Card | None, mode: str = "") -> dict[str, Any]:
+    """The fields of a `Provenance` that say so; an adapter is called by its card's name, else by its path.
+
+    Args:
+        backend: the model.
+        prompter: whose templates were rendered.
+        card: of the adapter in force, if it has one.
+        mode: the mode, where its templates are its own.
+    """
     return {
         "model": backend.info.ref,
         "model_hash": backend.info.hash,
         "adapter": card.name if card else backend.adapter or "",
         "adapter_hash": adapter_identity(backend.adapter),
-        "template_fingerprint": prompter.fingerprint,
+        "template_fingerprint": prompter.fingerprint_for(mode),
     }
 
 

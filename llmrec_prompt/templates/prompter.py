@@ -23,7 +23,7 @@ from llmrec_prompt.types import Item
 
 LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """What `label.j2` puts before candidates; the answer is one of them after a space."""
-QUESTIONS = ("yes_no", "label")
+QUESTIONS = ("yes_no", "label", "listed")
 """Modes that ask after a history, each with a template of its own."""
 ANSWERS = ("Yes", "No")
 """What `yes_no.j2` asks for, after a space."""
@@ -203,19 +203,37 @@ class Prompter:
         candidate = self._lined(item, Counter())
         return self._question("yes_no", history, show, {"candidate": candidate})
 
-    def label(self, history: Sequence[Item], candidates: Sequence[Item], *, show: int | None = None) -> str:
-        """The candidates under `LABELS` after a history; a space and a label comes next.
+    def label(
+        self,
+        history: Sequence[Item],
+        candidates: Sequence[Item],
+        *,
+        show: int | None = None,
+        labels: Sequence[str] = LABELS,
+    ) -> str:
+        """The candidates under labels after a history; a space and a label comes next.
 
         Raises:
             TemplateError: the template is missing or fails, or there are more candidates than labels.
         """
-        if len(candidates) > len(LABELS):
+        if len(candidates) > len(labels):
             raise TemplateError(
-                f"{len(candidates)} candidates are more than {len(LABELS)} labels. Give fewer."
+                f"{len(candidates)} candidates are more than {len(labels)} labels. Give fewer."
             )
+        return self._question("label", history, show, self._labelled(candidates, labels))
+
+    def listed(self, history: Sequence[Item], candidates: Sequence[Item], *, show: int | None = None) -> str:
+        """The candidates under numbers from 1, to be put in order after a history.
+
+        Raises:
+            TemplateError: the template is missing or fails.
+        """
+        numbers = [str(number) for number, _ in enumerate(candidates, start=1)]
+        return self._question("listed", history, show, self._labelled(candidates, numbers))
+
+    def _labelled(self, candidates: Sequence[Item], labels: Sequence[str]) -> dict[str, Any]:
         views = [self._lined(item, Counter()) for item in candidates]
-        labelled = [{**view, "label": label} for view, label in zip(views, LABELS, strict=False)]
-        return self._question("label", history, show, {"candidates": labelled})
+        return {"candidates": [{**view, "label": label} for view, label in zip(views, labels, strict=False)]}
 
     def _question(self, mode: str, history: Sequence[Item], show: int | None, more: Mapping[str, Any]) -> str:
         variables = {**self._variables(history, show, Counter()), **more}

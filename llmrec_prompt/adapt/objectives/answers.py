@@ -2,7 +2,7 @@
 
 `yes_no`: TALLRec (Bao et al. 2023), one prompt a candidate, " Yes" for the target and " No" for negatives.
 `label`: LlamaRec (Yue et al. 2023), all candidates under letters in one prompt, the target's letter.
-Their templates are `yes_no.j2` and `label.j2`. No ranking mode reads their adapters yet.
+Their templates are `yes_no.j2` and `label.j2`, and the ranking modes of the same names read their adapters.
 """
 
 from collections.abc import Sequence
