@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmrec_prompt.cache import cache_dir, file_hash
+from llmrec_prompt.cache import cache_dir, content_key, file_hash
 from llmrec_prompt.errors import ConfigError, MissingExtra, UnknownName
 
 DEFAULT_MODEL = "smollm2"
@@ -121,12 +121,13 @@ def gguf_path(target: str) -> Path:
 
 
 def adapter_identity(adapter: str | None) -> str:
-    """What an adapter is, not where: the hash of its weights; empty for the base.
+    """What an adapter is, not where: the hash of its weights and of how PEFT is to apply them (alpha, targets).
 
-    A path that holds no weights (a fake's adapter) stands for itself.
+    Empty for the base. A path that holds no weights (a fake's adapter) stands for itself.
     """
     if adapter is None:
         return ""
     path = Path(adapter)
-    weights = path / "adapter_model.safetensors" if path.is_dir() else path
-    return file_hash(weights) if weights.is_file() else adapter
+    files = [path / "adapter_model.safetensors", path / "adapter_config.json"] if path.is_dir() else [path]
+    hashes = [file_hash(file) for file in files if file.is_file()]
+    return hashes[0] if len(hashes) == 1 else content_key(*hashes)[:16] if hashes else adapter

@@ -1,7 +1,7 @@
 import pytest
 
 from llmrec_prompt.backends.loading import load_backend
-from llmrec_prompt.backends.models import PACKAGED, gguf_path, packaged_file, parse_ref
+from llmrec_prompt.backends.models import PACKAGED, adapter_identity, gguf_path, packaged_file, parse_ref
 from llmrec_prompt.cache import file_hash
 from llmrec_prompt.errors import ConfigError, MissingExtra, UnknownName
 
@@ -80,3 +80,14 @@ def test_a_broken_file_is_an_error_of_one_line(tmp_path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"GGUF but not really")
     with pytest.raises(BackendError, match="complete GGUF file"):
         load_backend(f"llama:{tmp_path}/bad.gguf")
+
+
+def test_an_adapter_is_its_weights_and_how_they_apply(tmp_path):
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
+    weights_alone = adapter_identity(str(tmp_path))
+    (tmp_path / "adapter_config.json").write_text('{"lora_alpha": 16}')
+    first = adapter_identity(str(tmp_path))
+    (tmp_path / "adapter_config.json").write_text('{"lora_alpha": 32}')
+    assert len({weights_alone, first, adapter_identity(str(tmp_path))}) == 3
+    assert adapter_identity(None) == ""
+    assert adapter_identity("fake-adapter") == "fake-adapter"
