@@ -8,7 +8,7 @@ import typer
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import console, errors, print_json, print_rows, progress
-from llmrec_prompt.evaluate import Plan, Report, RunDirectory, evaluate, report
+from llmrec_prompt.evaluate import Plan, Report, RunDirectory, evaluate, write_report
 from llmrec_prompt.evaluate.offline import ALL
 
 app = typer.Typer(no_args_is_help=True, help="Offline evaluation.")
@@ -63,7 +63,7 @@ def report_(
     folder: Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")], as_json: o.AsJson = False
 ) -> None:
     """Report on a run again. Example: `llmrec eval report runs/my-run`."""
-    print_report(report(RunDirectory(folder)), as_json=as_json)
+    print_report(write_report(RunDirectory(folder)), as_json=as_json)
 
 
 def print_report(result: Report, *, as_json: bool) -> None:

@@ -1,11 +1,14 @@
 """Offline evaluation: questions without answers, rankings, honest numbers. Knows not how rankers work."""
 
-from llmrec_prompt.evaluate.cases import Exam, Question, leave_last_out_exam
+from llmrec_prompt.evaluate.cases import Ask, Exam, Question, leave_last_out_exam, make_exam
 from llmrec_prompt.evaluate.offline import Plan, evaluate
+from llmrec_prompt.evaluate.report_files import write_report
+from llmrec_prompt.evaluate.report_sheet import Report, report, summarise
 from llmrec_prompt.evaluate.run import RunDirectory
-from llmrec_prompt.evaluate.runner import Report, report, run_exam
+from llmrec_prompt.evaluate.runner import run_exam
 
 __all__ = [
+    "Ask",
     "Exam",
     "Plan",
     "Question",
@@ -13,6 +16,9 @@ __all__ = [
     "RunDirectory",
     "evaluate",
     "leave_last_out_exam",
+    "make_exam",
     "report",
     "run_exam",
+    "summarise",
+    "write_report",
 ]

@@ -1,22 +1,29 @@
 """One evaluation from a plan: data and rankers in, a run directory and a report out."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from llmrec_prompt import __version__
 from llmrec_prompt.adapters import overlap
-from llmrec_prompt.backends import DEFAULT_MODEL, adapter_identity
+from llmrec_prompt.backends import DEFAULT_MODEL, Backend, adapter_identity
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.cases import KINDS, Exam, leave_last_out_exam
-from llmrec_prompt.evaluate.run import RunDirectory, manifest_name, write_atomically
-from llmrec_prompt.evaluate.runner import Report, default_folder, report, run_exam
-from llmrec_prompt.rank import EncoderRanker
+from llmrec_prompt.evaluate.cases import KINDS, Ask, Exam, make_exam
+from llmrec_prompt.evaluate.report_files import write_report
+from llmrec_prompt.evaluate.report_sheet import Report
+from llmrec_prompt.evaluate.run import RunDirectory, manifest_name
+from llmrec_prompt.evaluate.runner import default_folder, run_exam
+from llmrec_prompt.evaluate.sample import write_asked
+from llmrec_prompt.evaluate.score_cache import cached, open_store
+from llmrec_prompt.rank import EncoderRanker, Ranker
 from llmrec_prompt.recommender import Recommender
 
 ALL = ("random", "popularity", "bm25", "embedding", "co-occurrence", "likelihood", "fused")
+ONLY_GIVEN = ("history", "baseline")
+"""What a manifest says of a plan only where it was given, so that it does not change what came before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +44,39 @@ class Plan:
     """Of the encoder's popularity term; what the adapter's card says for these negatives if None."""
     embedder: str = "auto"
     seed: int = 0
+    protocol: str = "leave-last-out"
+    history: int | None = None
+    """How many of the latest items a question shows; all if None."""
+    baseline: str | None = None
+    """The ranker that the others are held against; popularity if None."""
+
+    @property
+    def ask(self) -> Ask:
+        """What is asked of whom.
+
+        Raises:
+            ConfigError: numbers that cannot be meant.
+            UnknownName: no such protocol.
+        """
+        return Ask(self.protocol, self.users, self.candidates, self.negatives, self.seed, self.history)
 
 
-def evaluate(plan: Plan, *, out: Path | None = None, resume: bool = False) -> Report:
+def evaluate(
+    plan: Plan,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    exam: Exam | None = None,
+    backend: Backend | None = None,
+) -> Report:
     """Run a plan, or the rest of it, and report.
+
+    Args:
+        plan: what to run.
+        out: the run's folder; named after the manifest under runs/ if None.
+        resume: go on with a run that is there; without it that is an error.
+        exam: the plan's, if it is made already.
+        backend: the plan's model, if it is loaded already.
 
     Raises:
         ConfigError: the plan cannot be meant, `out` holds another run, or the adapter was trained on users
@@ -48,31 +84,41 @@ def evaluate(plan: Plan, *, out: Path | None = None, resume: bool = False) -> Re
         DataError: the data does not allow it.
         UnknownName: no such ranker, model or domain.
     """
-    if not plan.rankers or len(set(plan.rankers)) != len(plan.rankers):
-        raise ConfigError(f"Rankers {', '.join(plan.rankers) or 'none'}: give at least one, each once.")
-    exam = leave_last_out_exam(
-        Dataset.load(plan.data),
-        users=plan.users,
-        candidates=plan.candidates,
-        negatives=plan.negatives,
-        seed=plan.seed,
-    )
-    recommender = make_recommender(plan, exam)
+    check_rankers(plan)
+    exam = exam or make_exam(Dataset.load(plan.data), plan.ask)
+    recommender = make_recommender(plan, exam, backend)
     check_leak(exam, recommender)
     rankers = {name: recommender.ranker_of(name) for name in plan.rankers}
-    manifest = make_manifest(plan, exam, recommender)
+    manifest = make_manifest(plan, exam, recommender, rankers)
     run = RunDirectory.start(out or default_folder(manifest_name(manifest)), manifest, resume=resume)
-    write_candidates(run, exam)
-    run_exam(exam, rankers, run, seed=plan.seed)
-    return report(run)
+    write_asked(run, exam, recommender if manifest["model"] else None, seed=plan.seed)
+    store = open_store()
+    kept = {name: cached(ranker, recommender, store) for name, ranker in rankers.items()}
+    run_exam(exam, kept, run, seed=plan.seed)
+    store.close()
+    return write_report(run)
 
 
-def make_recommender(plan: Plan, exam: Exam) -> Recommender:
+def check_rankers(plan: Plan) -> None:
+    """Refuse no rankers, and one twice.
+
+    Raises:
+        ConfigError: as said.
+    """
+    if not plan.rankers or len(set(plan.rankers)) != len(plan.rankers):
+        raise ConfigError(f"Rankers {', '.join(plan.rankers) or 'none'}: give at least one, each once.")
+    if plan.baseline is not None and plan.baseline not in plan.rankers:
+        raise ConfigError(
+            f"The baseline {plan.baseline!r} is none of the rankers: {', '.join(plan.rankers)}."
+        )
+
+
+def make_recommender(plan: Plan, exam: Exam, backend: Backend | None = None) -> Recommender:
     """One that knows the logs without any target, and from what the candidates are drawn."""
     return Recommender(
         exam.train,
         domain=plan.domain,
-        model=plan.model,
+        model=backend or plan.model,
         adapter=plan.adapter,
         language=plan.language,
         embedder=plan.embedder,
@@ -88,55 +134,58 @@ def check_leak(exam: Exam, recommender: Recommender) -> None:
     Raises:
         ConfigError: as said.
     """
-    card = recommender.card
-    if card is None:
-        return
-    users = [question.user for question in exam.questions]
-    leaked = overlap(recommender.backend.adapter or "", exam.train.name, users)
+    if recommender.card is not None:
+        refuse_leak(exam, recommender.backend.adapter or "", recommender.card.name)
+
+
+def refuse_leak(exam: Exam, folder: Path | str, name: str) -> None:
+    """The same for the folder of an adapter; loads no model.
+
+    Raises:
+        ConfigError: one of the users was trained on.
+    """
+    users = exam.questions.users
+    leaked = overlap(folder, exam.train.name, users)
     if leaked:
         raise ConfigError(
-            f"Adapter {card.name!r} was trained on {len(leaked)} of the {len(users)} users to be tested, "
+            f"Adapter {name!r} was trained on {len(leaked)} of the {len(users)} users to be tested, "
             "so the result would be a leak. Test others, or an adapter trained without them."
         )
 
 
-def make_manifest(plan: Plan, exam: Exam, recommender: Recommender) -> dict[str, Any]:
+def make_manifest(
+    plan: Plan, exam: Exam, recommender: Recommender, rankers: Mapping[str, Ranker]
+) -> dict[str, Any]:
     """The plan, and the identity of all that it names."""
-    origins = [recommender.ranker_of(name).origin for name in plan.rankers]
-    models = [origin["model_hash"] for origin in origins if origin]
-    return {
-        **asdict(plan),
+    models = [ranker.origin["model_hash"] for ranker in rankers.values() if ranker.origin]
+    given = {name: getattr(plan, name) for name in ONLY_GIVEN if getattr(plan, name) is not None}
+    facts = {
+        **{key: value for key, value in asdict(plan).items() if key not in ONLY_GIVEN},
+        **given,
         "rankers": list(plan.rankers),
         "data": exam.train.name,
         "data_fingerprint": exam.train.fingerprint,
         "exam": exam.fingerprint,
-        "protocol": "leave-last-out",
         "domain": recommender.domain.name,
         "template_fingerprint": recommender.prompter.fingerprint,
         "model": plan.model if models else "",
         "model_hash": models[0] if models else "",
         "weights": recommender.fusion,
         "version": __version__,
-        **adapter_facts(plan, recommender),
+        **adapter_facts(plan, recommender, rankers),
     }
+    return dict(json.loads(json.dumps(facts)))
 
 
-def adapter_facts(plan: Plan, recommender: Recommender) -> dict[str, Any]:
+def adapter_facts(plan: Plan, recommender: Recommender, rankers: Mapping[str, Ranker]) -> dict[str, Any]:
     """Which adapter, which mode it chose, how the encoder weighs; nothing of what does not take part."""
     facts: dict[str, Any] = {}
     if plan.adapter is not None:
         facts["adapter_hash"] = adapter_identity(recommender.backend.adapter)
         facts["adapter_name"] = recommender.card.name if recommender.card else ""
-    if "auto" in plan.rankers:
-        facts["auto"] = recommender.ranker_of("auto").name
-    rankers = [recommender.ranker_of(name) for name in plan.rankers]
-    for ranker in rankers:
+    if "auto" in rankers:
+        facts["auto"] = rankers["auto"].name
+    for ranker in rankers.values():
         if isinstance(ranker, EncoderRanker):
             facts["encoder"] = ranker.settings
     return facts
-
-
-def write_candidates(run: RunDirectory, exam: Exam) -> None:
-    """Keep the candidates in the common plain form, so that another system can be given the same."""
-    lines = [f"{q.user}\t{' '.join(i.item_id for i in q.candidates)}\n" for q in exam.questions]
-    write_atomically(run.folder / "candidates.tsv", "".join(lines))

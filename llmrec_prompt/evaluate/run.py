@@ -8,15 +8,20 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from llmrec_prompt.errors import ConfigError, DataError
 
 Row = dict[str, Any]
+BLOCK = 1 << 16
+"""Bytes looked at together from the end of a file."""
 
 
 class RunDirectory:
-    """`manifest.json`, `candidates.jsonl` and `rows.jsonl` in one folder."""
+    """One folder: `manifest.json`, `rows.jsonl`, and what is written beside them.
+
+    `candidates.tsv`, `items.jsonl` and `sample.jsonl` say what was asked, `spent.jsonl` what preparing cost.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,26 +64,61 @@ class RunDirectory:
             raise DataError(f"{self.folder} holds no manifest.json, so it is no evaluation run.") from error
 
     def rows(self) -> Iterator[Row]:
-        """Complete rows in the order written; a last line that a kill cut off is not one."""
-        if not self.rows_path.exists():
-            return
-        with self.rows_path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield json.loads(line)
+        """Complete rows in the order written; a last line that a kill cut off is not one.
+
+        Raises:
+            DataError: a line that is no JSON.
+        """
+        return read_lines(self.rows_path)
 
     def append(self, row: Row) -> None:
         """Write one row and hand it to the operating system at once."""
-        with self.rows_path.open("ab") as file:
-            file.write(json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+        append_line(self.rows_path, row)
 
     def mend(self) -> None:
         """Cut a half-written last line off, so that appending goes on after a whole one."""
-        if not self.rows_path.exists():
-            return
-        with self.rows_path.open("rb+") as file:
-            data = file.read()
-            file.truncate(data.rfind(b"\n") + 1)
+        for path in (self.rows_path, self.folder / "spent.jsonl"):
+            if path.exists():
+                with path.open("rb+") as file:
+                    file.truncate(_end_of_lines(file))
+
+
+def read_lines(path: Path) -> Iterator[Row]:
+    """The complete JSON lines of a file, one at a time; none where there is no file.
+
+    Raises:
+        DataError: a line that is no JSON.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n"):
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise DataError(
+                        f"{path}, line {number} is no JSON: the file was changed. Start another run."
+                    ) from error
+
+
+def append_line(path: Path, row: Mapping[str, Any]) -> None:
+    """Add one JSON line."""
+    with path.open("ab") as file:
+        file.write(json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+
+
+def _end_of_lines(file: IO[bytes]) -> int:
+    """Where the last complete line ends, looked for from the end, so that no file is read as a whole."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - BLOCK)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 def write_atomically(path: Path, text: str) -> None:

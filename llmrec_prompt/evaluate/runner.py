@@ -1,59 +1,97 @@
-"""Ask every ranker every question, write a row for each answer, compute the report from the rows."""
+"""Ask every ranker every question and write a row for each answer. Nothing is held but the question at hand.
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+The rows of a run are in one order: question by question, and for each the rankers in the order they were
+named. A run that was stopped is therefore a beginning of the whole, and goes on after it.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from llmrec_prompt.evaluate.cases import Exam, Question
+from llmrec_prompt.errors import ConfigError, ContextOverflow, DataError
+from llmrec_prompt.evaluate.exam import Exam, Question
 from llmrec_prompt.evaluate.metrics import METRICS, compute
-from llmrec_prompt.evaluate.run import Row, RunDirectory
-from llmrec_prompt.evaluate.statistics import bootstrap_interval, chance
+from llmrec_prompt.evaluate.run import Row, RunDirectory, append_line
 from llmrec_prompt.progress import track
-from llmrec_prompt.rank import Ranker, Request, rank
-from llmrec_prompt.types import Ranking
+from llmrec_prompt.rank import Ranker, Request, ScorerRanker, rank
+from llmrec_prompt.rank.base import tokens_of
+from llmrec_prompt.types import Item, Ranking
 
-MAIN_METRIC = "ndcg@10"
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a run says; `as_dict` is the JSON of `llmrec eval run --json`."""
-
-    facts: Mapping[str, Any]
-    rankers: Mapping[str, Mapping[str, Mapping[str, float]]]
-    events: Mapping[str, Mapping[str, int]]
-    costs: Mapping[str, Mapping[str, float]]
-    chance: Mapping[str, float]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, the best ranker first."""
-        return {
-            **self.facts,
-            "rankers": dict(self.rankers),
-            "chance": dict(self.chance),
-            "events": dict(self.events),
-            "costs": dict(self.costs),
-        }
+KEPT = 100
+"""A row keeps so many of the ranked ids: enough for every cut, and a catalogue does not fill the disk."""
+REFUSED = "refused"
+"""The event of a question that a ranker cannot answer, such as one with an empty history."""
 
 
 def run_exam(exam: Exam, rankers: Mapping[str, Ranker], run: RunDirectory, *, seed: int) -> None:
-    """Write a row for every question and ranker that has none yet."""
+    """Write a row for every question and ranker that has none yet.
+
+    A ranker that refuses a question (DataError, or a prompt that no context holds) gets a row without a
+    ranking and the event `refused`; the others go on.
+
+    Raises:
+        ConfigError: the rows that are there are not the beginning of this run.
+    """
     run.mend()
-    done = {(row["user"], row["ranker"]) for row in run.rows()}
-    todo = [q for q in exam.questions if any((q.user, name) not in done for name in rankers)]
-    items = {item.item_id: item for q in todo for item in q.candidates}
-    for ranker in rankers.values():
-        if todo:
-            ranker.prepare(list(items.values()))
-    for question in track(todo, "Users", len(todo)):
-        for name, ranker in rankers.items():
-            if (question.user, name) not in done:
-                ranking = answer(ranker, question, seed)
-                run.append(grade(name, question, ranking, exam.targets[question.user]))
+    todo = unanswered(exam, list(rankers), run)
+    first = next(todo, None)
+    if first is None:
+        return
+    prepare(exam, rankers, run)
+    done = exam.questions.users.index(first[0].user) * len(rankers) + list(rankers).index(first[1])
+    total = len(exam.questions) * len(rankers) - done
+    for question, name in track(chain([first], todo), "Questions", total):
+        run.append(row_of(name, rankers[name], question, exam.targets[question.user], seed))
+
+
+def unanswered(exam: Exam, names: Sequence[str], run: RunDirectory) -> Iterator[tuple[Question, str]]:
+    """Questions and rankers without a row, in the order of rows; rows that are there are checked against it.
+
+    Raises:
+        ConfigError: a row is not where it should be.
+    """
+    rows = run.rows()
+    for user, question in zip(exam.questions.users, exam.questions, strict=True):
+        for name in names:
+            row = next(rows, None)
+            if row is None:
+                yield question, name
+            elif (row["user"], row["ranker"]) != (user, name):
+                raise ConfigError(
+                    f"{run.rows_path} has {row['ranker']!r} for user {row['user']!r} where {name!r} for "
+                    f"{user!r} belongs, so it is of another run. Choose another --out."
+                )
+
+
+def prepare(exam: Exam, rankers: Mapping[str, Ranker], run: RunDirectory) -> None:
+    """Let rankers with a model do ahead what depends on no history, and note what it took."""
+    preparing = {n: r for n, r in rankers.items() if not isinstance(r, ScorerRanker)}
+    items = exam.questions.candidate_items() if preparing else []
+    for name, ranker in preparing.items():
+        append_line(run.folder / "spent.jsonl", {"ranker": name, **prepare_one(ranker, items)})
+
+
+def prepare_one(ranker: Ranker, items: Sequence[Item]) -> dict[str, Any]:
+    """Prepare a ranker for some items; what that took."""
+    start, before = time.monotonic(), tokens_of(ranker)[0]
+    ranker.prepare(items)
+    seconds = round(time.monotonic() - start, 4)
+    return {"items": len(items), "tokens": tokens_of(ranker)[0] - before, "seconds": seconds}
+
+
+def row_of(name: str, ranker: Ranker, question: Question, relevant: frozenset[str], seed: int) -> Row:
+    """A ranker's answer, or its refusal, held against what is right."""
+    hits = getattr(ranker, "hits", 0)
+    try:
+        ranking = answer(ranker, question, seed)
+    except (DataError, ContextOverflow) as error:
+        return refusal(name, question, relevant, str(error))
+    row = grade(name, question, ranking, relevant)
+    if getattr(ranker, "hits", 0) > hits:
+        row["cached"] = True
+    return row
 
 
 def answer(ranker: Ranker, question: Question, seed: int) -> Ranking:
@@ -63,65 +101,37 @@ def answer(ranker: Ranker, question: Question, seed: int) -> Ranking:
 
 def grade(name: str, question: Question, ranking: Ranking, relevant: frozenset[str]) -> Row:
     """Hold a ranking against what is right; `target` is the one of it that is ranked best."""
-    origin = ranking.provenance
-    target = min(relevant, key=ranking.ids.index)
+    origin, ids = ranking.provenance, ranking.ids
+    place = {item_id: rank for rank, item_id in enumerate(ids, start=1)}
+    target = min(relevant, key=place.__getitem__)
     return {
-        "user": question.user,
-        "ranker": name,
-        "history": len(question.history),
-        "ids": list(ranking.ids),
-        "target": target,
-        "target_rank": ranking.ids.index(target) + 1,
-        **({"targets": sorted(relevant)} if len(relevant) > 1 else {}),
-        "metrics": compute(ranking.ids, relevant, list(METRICS)),
+        **_asked(name, question, relevant, target),
+        "ids": list(ids[:KEPT]),
+        "target_rank": place[target],
+        "metrics": compute(ids, relevant, list(METRICS)),
         "events": dict(origin.events),
         "tokens": origin.tokens_evaluated,
         "seconds": origin.seconds,
     }
 
 
-def report(run: RunDirectory) -> Report:
-    """The report of the rows there are; best mean NDCG@10 first."""
-    manifest = run.manifest
-    rows = sorted(run.rows(), key=lambda row: (row["ranker"], row["user"]))
-    by_ranker = {name: [r for r in rows if r["ranker"] == name] for name in manifest["rankers"]}
-    by_ranker = {name: own for name, own in by_ranker.items() if own}
-    results = {name: intervals(own, int(manifest["seed"])) for name, own in by_ranker.items()}
-    best_first = sorted(results, key=lambda name: (-results[name][MAIN_METRIC]["mean"], name))
-    facts = {key: manifest[key] for key in ("data", "protocol", "negatives", "candidates", "seed", "model")}
-    facts |= {"users": len({row["user"] for row in rows}), "run": str(run.folder)}
-    sizes = [len(row["ids"]) for row in rows]
-    return Report(
-        facts=facts,
-        rankers={name: results[name] for name in best_first},
-        events={name: _sum_events(own) for name, own in by_ranker.items()},
-        costs={name: _costs(own) for name, own in by_ranker.items()},
-        chance={m: round(float(np.mean([chance(n, m) for n in sizes])), 4) for m in METRICS} if sizes else {},
-    )
+def refusal(name: str, question: Question, relevant: frozenset[str], why: str) -> Row:
+    """A row without a ranking: nothing is scored, the event is counted."""
+    events = {REFUSED: 1}
+    return {**_asked(name, question, relevant, min(relevant)), "events": events, "why": why}
 
 
-def intervals(rows: Sequence[Row], seed: int) -> dict[str, dict[str, float]]:
-    """Mean and 95 % bootstrap interval over users, for each metric."""
-    found = {}
-    for metric in METRICS:
-        values = np.array([row["metrics"][metric] for row in rows])
-        interval = bootstrap_interval(values, seed=seed).as_dict()
-        found[metric] = {key: round(value, 4) for key, value in interval.items()}
-    return found
-
-
-def _sum_events(rows: Sequence[Row]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for row in rows:
-        total.update(row["events"])
-    return dict(sorted(total.items()))
-
-
-def _costs(rows: Sequence[Row]) -> dict[str, float]:
-    seconds = float(np.mean([row["seconds"] for row in rows]))
+def _asked(name: str, question: Question, relevant: frozenset[str], target: str) -> Row:
+    """What the question was; `place` is where the target stood among the candidates, from 1."""
+    given = [item.item_id for item in question.candidates]
     return {
-        "seconds_per_user": round(seconds, 4),
-        "tokens_per_user": round(float(np.mean([row["tokens"] for row in rows])), 1),
+        "user": question.user,
+        "ranker": name,
+        "history": len(question.history),
+        "candidates": len(given),
+        "target": target,
+        "place": given.index(target) + 1,
+        **({"targets": sorted(relevant)} if len(relevant) > 1 else {}),
     }
 
 

@@ -1,0 +1,138 @@
+"""From the rows of runs over one exam to arrays: one number a user, a few dozen bytes each, no objects."""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec_prompt.evaluate.metrics import METRICS
+from llmrec_prompt.evaluate.run import Row, RunDirectory, read_lines
+from llmrec_prompt.evaluate.runner import REFUSED
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Asked:
+    """The users of an exam, in the order of the rows, and what is known of each question."""
+
+    places: dict[str, int] = field(default_factory=dict)
+    history: "array[int]" = field(default_factory=lambda: array("q"))
+    candidates: "array[int]" = field(default_factory=lambda: array("q"))
+    place: "array[int]" = field(default_factory=lambda: array("q"))
+    popularity: "array[float]" = field(default_factory=lambda: array("d"))
+    """How many users of the training logs have the target; NaN where the run does not say."""
+
+    def of(self, row: Row, popularity: Mapping[str, float]) -> int:
+        """The user's place, a new one at the end."""
+        place = self.places.setdefault(row["user"], len(self.places))
+        if place == len(self.history):
+            self.history.append(row["history"])
+            self.candidates.append(row["candidates"] if "candidates" in row else len(row["ids"]))
+            self.place.append(row.get("place", 0))
+            self.popularity.append(popularity.get(row["target"], float("nan")))
+        return place
+
+
+@dataclass(slots=True)
+class Answers:
+    """What one ranker answered: arrays with an entry for each user who got a ranking."""
+
+    users: "array[int]" = field(default_factory=lambda: array("q"))
+    ranks: "array[int]" = field(default_factory=lambda: array("q"))
+    values: "dict[str, array[float]]" = field(default_factory=lambda: {m: array("d") for m in METRICS})
+    events: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    why: str = ""
+    """The first reason for a refusal."""
+    paid: int = 0
+    """Answers that were computed, not found in the cache; the next two are sums over them."""
+    tokens: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, place: int, row: Row) -> None:
+        """Take a row in."""
+        self.events.update(row["events"])
+        if REFUSED in row["events"] and "ids" not in row:
+            self.refused, self.why = self.refused + 1, self.why or row["why"]
+            return
+        self.users.append(place)
+        self.ranks.append(row["target_rank"])
+        for metric, values in self.values.items():
+            values.append(row["metrics"][metric])
+        if not row.get("cached"):
+            self.paid, self.tokens = self.paid + 1, self.tokens + row["tokens"]
+            self.seconds += row["seconds"]
+
+    def of(self, metric: str) -> Floats:
+        """Values of a metric, shape (answered,)."""
+        return np.frombuffer(self.values[metric]) if self.users else np.empty(0)
+
+    @property
+    def places(self) -> Ints:
+        """Places of the users answered, shape (answered,)."""
+        return np.frombuffer(self.users, np.int64) if self.users else np.empty(0, np.int64)
+
+
+@dataclass(slots=True)
+class Tally:
+    """All that the runs of one exam hold, by the label of a ranker."""
+
+    asked: Asked
+    answers: dict[str, Answers]
+
+
+def tally(runs: Sequence[tuple[RunDirectory, Mapping[str, str]]]) -> Tally:
+    """Read the rows of runs over the same exam, one at a time.
+
+    Args:
+        runs: each with the labels of its rankers.
+
+    Raises:
+        DataError: a folder is no run, or a row is no JSON.
+    """
+    asked, answers = Asked(), {label: Answers() for _, labels in runs for label in labels.values()}
+    for run, labels in runs:
+        known = popularity_of(run)
+        for row in run.rows():
+            answers[labels[row["ranker"]]].add(asked.of(row, known), row)
+    return Tally(asked, answers)
+
+
+def popularity_of(run: RunDirectory) -> dict[str, float]:
+    """How many users have each item of the catalogue; empty for a run that does not say."""
+    return {line["item_id"]: line["popularity"] for line in read_lines(run.folder / "items.jsonl")}
+
+
+def paired(a: Answers, b: Answers, metric: str) -> tuple[Floats, Floats]:
+    """Values of the users whom both answered, in one order, shapes (shared,)."""
+    _, at_a, at_b = np.intersect1d(a.places, b.places, assume_unique=True, return_indices=True)
+    return a.of(metric)[at_a], b.of(metric)[at_b]
+
+
+def costs(runs: Iterable[tuple[RunDirectory, Mapping[str, str]]], found: Tally) -> dict[str, dict[str, Any]]:
+    """What each ranker took: means over the answers that were computed, and what preparing took."""
+    table = {name: _cost(answers) for name, answers in found.answers.items()}
+    for run, labels in runs:
+        for line in read_lines(run.folder / "spent.jsonl"):
+            cost = table[labels[line["ranker"]]]
+            for what in ("seconds", "tokens"):
+                key = f"prepare_{what}"
+                cost[key] = round(cost.get(key, 0) + line[what], 4)
+            cost["prepared"] = max(cost.get("prepared", 0), line["items"])
+    return table
+
+
+def _cost(answers: Answers) -> dict[str, Any]:
+    paid = max(answers.paid, 1)
+    return {
+        "seconds_per_user": round(answers.seconds / paid, 4),
+        "tokens_per_user": round(answers.tokens / paid, 1),
+        "computed": answers.paid,
+        "from_cache": len(answers.users) - answers.paid,
+    }

@@ -1,0 +1,149 @@
+"""Scores of language models kept by content, so that a rerun or an overlapping suite pays nothing twice.
+
+The key is all that could change a score: the ranker and its settings, weights, adapter, engine, template,
+what it was fitted on, the code, the history and the candidates. Values are JSON and arrays, never pickle.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import llmrec_prompt
+from llmrec_prompt.backends import Usage
+from llmrec_prompt.cache import Numbers, NumberStore, cache_dir, content_key
+from llmrec_prompt.data import Dataset
+from llmrec_prompt.rank import EncoderRanker, Ranker
+from llmrec_prompt.recommender import Recommender
+from llmrec_prompt.types import Candidates, History, Scored
+
+ROOMS = ("adapters", "backends", "data", "rank", "retrieve", "scorers", "templates")
+"""Code that takes part in a score."""
+WITHOUT_LOGS = ("likelihood", "label", "listed", "yes_no")
+"""Modes that read the catalogue and no logs: their scores hold whoever else is tested."""
+NOT_ASKED = ("prompts", "candidates", "exclude_consumed")
+"""Settings that change no score: the fingerprint knows the templates, the others are for retrieval."""
+
+
+class CachedRanker:
+    """A ranker that remembers on disk what it was asked.
+
+    Args:
+        ranker: whose scores are kept.
+        identity: all that could change a score besides history and candidates; see `identity_of`.
+        store: of bytes; the user's cache if None.
+    """
+
+    def __init__(self, ranker: Ranker, identity: str, store: NumberStore | None = None) -> None:
+        self.ranker, self.name, self._identity = ranker, ranker.name, identity
+        self._store = store or open_store()
+        self.hits = 0
+
+    def score(self, history: History, candidates: Candidates) -> Scored:
+        """What is kept, or else what the ranker says; a refusal is asked again."""
+        ids = [item.item_id for item in history], [item.item_id for item in candidates]
+        key = content_key(self._identity, json.dumps(ids))
+        found = self._store.get([key])
+        if key in found:
+            self.hits += 1
+            return unpack(found[key])
+        scored = self.ranker.score(history, candidates)
+        self._store.put({key: pack(scored)})
+        return scored
+
+    def prepare(self, candidates: Candidates) -> None:
+        """Let the ranker do so; what it prepares is kept by itself."""
+        self.ranker.prepare(candidates)
+
+    @property
+    def usage(self) -> Usage | None:
+        """The ranker's."""
+        usage: Usage | None = getattr(self.ranker, "usage", None)
+        return usage
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """The ranker's."""
+        return self.ranker.origin
+
+
+def open_store() -> NumberStore:
+    """The user's cache of scores."""
+    return NumberStore(cache_dir() / "scores.sqlite", dtype="u1")
+
+
+def pack(scored: Scored) -> Numbers:
+    r"""Bytes of an answer: a line of JSON, then each part as little-endian doubles.
+
+    >>> unpack(pack(Scored({"a": [0.5, 2.0]}, {"a": 1.0}))).parts["a"].tolist()
+    [0.5, 2.0]
+    """
+    head = {**asdict(scored), "parts": list(scored.parts)}
+    body = [np.asarray(part, "<f8").tobytes() for part in scored.parts.values()]
+    return np.frombuffer(b"".join([json.dumps(head).encode(), b"\n", *body]), np.uint8)
+
+
+def unpack(value: Numbers) -> Scored:
+    """The answer that was packed."""
+    head, _, body = value.tobytes().partition(b"\n")
+    facts = json.loads(head)
+    names = facts.pop("parts")
+    numbers = np.frombuffer(body, "<f8").reshape(len(names), -1)
+    return Scored(dict(zip(names, numbers, strict=True)), **facts)
+
+
+def cached(ranker: Ranker, recommender: Recommender, store: NumberStore) -> Ranker:
+    """The ranker behind the cache if a language model takes part; others are as quick as the cache."""
+    return CachedRanker(ranker, identity_of(ranker, recommender), store) if ranker.origin else ranker
+
+
+def identity_of(ranker: Ranker, recommender: Recommender) -> str:
+    """All that could change a score besides history and candidates, as JSON.
+
+    Names of models, adapters and data sets do not count: their hashes do.
+    """
+    info = recommender.backend.info
+    origin = {key: value for key, value in ranker.origin.items() if key not in ("model", "adapter")}
+    settings = {k: v for k, v in asdict(recommender.settings).items() if k not in NOT_ASKED}
+    facts = {
+        "ranker": ranker.name,
+        **origin,
+        **settings,
+        "own": getattr(ranker, "settings", {}),
+        "fusion": recommender.fusion if ranker.name == "fused" else {},
+        "engine": [info.engine, info.context],
+        "fitted": fitted_on(ranker, recommender),
+        "code": code_fingerprint(),
+    }
+    return json.dumps(facts, sort_keys=True, default=str)
+
+
+def fitted_on(ranker: Ranker, recommender: Recommender) -> str:
+    """Fingerprint of the data that a ranker's scores depend on: the catalogue alone, or the logs too."""
+    logs = ranker.name not in WITHOUT_LOGS or recommender.settings.calibration == "users"
+    if isinstance(ranker, EncoderRanker) and not ranker.settings["popularity"]:
+        logs = False
+    return recommender.dataset.fingerprint if logs else catalogue_fingerprint(recommender.dataset)
+
+
+def catalogue_fingerprint(dataset: Dataset) -> str:
+    """16 hex digits over the items alone."""
+    digest = hashlib.sha256()
+    for item in dataset.items:
+        digest.update(item.model_dump_json().encode() + b"\n")
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def code_fingerprint() -> str:
+    """16 hex digits over the code that takes part in a score: a mended ranker shall not find old scores."""
+    package, digest = Path(llmrec_prompt.__file__).parent, hashlib.sha256()
+    for room in ROOMS:
+        for path in sorted((package / room).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
