@@ -4,10 +4,12 @@ from llmrec_prompt.data.candidates import mixed, read_candidates_file, sample_ca
 from llmrec_prompt.data.clean import Cleaning, CleaningReport, Step
 from llmrec_prompt.data.dataset import Dataset
 from llmrec_prompt.data.domain import DOMAINS
+from llmrec_prompt.data.impressions import Impression
 from llmrec_prompt.data.interests import Interests, derive_interests
 from llmrec_prompt.data.normalise import Scaler
 from llmrec_prompt.data.readers import RawData, read_folder
 from llmrec_prompt.data.samples import sample_names
+from llmrec_prompt.data.shown import last_impression
 from llmrec_prompt.data.splits import (
     COLD_LENGTHS,
     Case,
@@ -28,6 +30,7 @@ __all__ = [
     "Cleaning",
     "CleaningReport",
     "Dataset",
+    "Impression",
     "Interests",
     "RawData",
     "Scaler",
@@ -40,6 +43,7 @@ __all__ = [
     "cold_user",
     "derive_interests",
     "global_time",
+    "last_impression",
     "leave_last_out",
     "match_title",
     "mixed",

@@ -17,6 +17,7 @@ from llmrec_prompt.data.assemble import CleanLog, clean_log
 from llmrec_prompt.data.catalogue import build_items
 from llmrec_prompt.data.clean import Cleaning, CleaningReport
 from llmrec_prompt.data.domain import domain_of
+from llmrec_prompt.data.impressions import Impression, Impressions
 from llmrec_prompt.data.readers import RawData, read_folder
 from llmrec_prompt.data.rows import Floats, Ints, Mask, Rows, encode, pair_codes
 from llmrec_prompt.data.samples import SAMPLE, sample_folder
@@ -35,6 +36,7 @@ class Dataset:
         self.index = {item.item_id: row for row, item in enumerate(items)}
         self._codes = {user: code for code, user in enumerate(log.users)}
         self._known, self._liked = log.known, log.liked
+        self._impressions: Impressions | None = None
         self._known_at = np.searchsorted(log.known.users, np.arange(len(log.users) + 1))
         self._liked_at = np.searchsorted(log.liked.users, np.arange(len(log.users) + 1))
 
@@ -74,7 +76,9 @@ class Dataset:
         log = clean_log(raw, {item.item_id: row for row, item in enumerate(items)}, cleaning or Cleaning())
         report = CleaningReport((step, *log.report.steps), {**raw.notes, **notes, **log.report.notes})
         log = CleanLog(log.users, log.known, log.liked, report)
-        return cls(items, log, name=raw.name, domain=domain or domain_of(raw.meta), meta=raw.meta)
+        made = cls(items, log, name=raw.name, domain=domain or domain_of(raw.meta), meta=raw.meta)
+        made._impressions = raw.impressions
+        return made
 
     @classmethod
     def from_rows(
@@ -153,6 +157,21 @@ class Dataset:
         for user in self.users:
             yield from self._interactions(user, self._liked, self._span(user, self._liked_at))
 
+    @property
+    def has_impressions(self) -> bool:
+        """Whether it is known what users were shown."""
+        return self._impressions is not None
+
+    def impressions(self) -> Iterator[Impression]:
+        """What users were shown, in file order, read anew at each call; nothing where that is not known.
+
+        As it stands in the file: cleaning, `without`, `only` and the like do not touch it.
+
+        Raises:
+            DataError: a line that cannot be meant.
+        """
+        yield from self._impressions() if self._impressions else ()
+
     def popularity(self) -> NDArray[np.float64]:
         """How many users liked each item, (n_items,) in catalogue order; read-only."""
         return self._popularity
@@ -216,7 +235,9 @@ class Dataset:
         return self._with_log(CleanLog(self.users, known, liked, self.report))
 
     def _with_log(self, log: CleanLog) -> "Dataset":
-        return Dataset(self.items, log, name=self.name, domain=self.domain, meta=self.meta)
+        made = Dataset(self.items, log, name=self.name, domain=self.domain, meta=self.meta)
+        made._impressions = self._impressions
+        return made
 
     def only(self, users: Iterable[str]) -> "Dataset":
         """The same catalogue with the logs of these users alone, in the data set's order of users.

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.data.dataset import Dataset
+from llmrec_prompt.data.impressions import impression_row
+from llmrec_prompt.data.readers.tables import IMPRESSIONS
 from llmrec_prompt.types import Item
 
 
 def write_two_file(dataset: Dataset, folder: str | Path) -> Path:
     """Write items.jsonl, interactions.csv (when there are users) and meta.json; returns the folder.
+
+    impressions.jsonl too, where it is known what was shown.
 
     All that the data set's users are known to have met is written, with ratings, so that reading it again
     with the same cleaning gives the same data set. Users without a liked item are no users of a
@@ -24,9 +28,20 @@ def write_two_file(dataset: Dataset, folder: str | Path) -> Path:
     _write(target / "items.jsonl", "".join(line + "\n" for line in lines))
     if dataset.users:
         _write(target / "interactions.csv", _log_text(dataset))
+    if dataset.has_impressions:
+        _write_impressions(target / IMPRESSIONS, dataset)
     meta = {**dataset.meta, "name": dataset.name, "domain": dataset.meta.get("domain", dataset.domain)}
     _write(target / "meta.json", json.dumps(meta, ensure_ascii=False, indent=1, default=str) + "\n")
     return target
+
+
+def _write_impressions(path: Path, dataset: Dataset) -> None:
+    # The file may be the one that is read.
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        for impression in dataset.impressions():
+            file.write(json.dumps(impression_row(impression), ensure_ascii=False) + "\n")
+    partial.replace(path)
 
 
 def item_row(item: Item) -> dict[str, Any]:

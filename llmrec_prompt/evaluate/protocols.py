@@ -17,7 +17,9 @@ from llmrec_prompt.data import (
     cold_item,
     cold_user,
     global_time,
+    last_impression,
     leave_last_out,
+    mixed,
     read_candidates_file,
     sample_candidates,
     seen,
@@ -28,9 +30,11 @@ from llmrec_prompt.evaluate.exam import Answers, Exam, Questions, Ragged, RowLis
 from llmrec_prompt.evaluate.hard_negatives import HardNegatives
 from llmrec_prompt.progress import track
 
-NEGATIVES = ("full", "popular", "retrieved", "uniform")
+NEGATIVES = ("full", "impressions", "popular", "retrieved", "uniform")
 """Kinds of negatives by name; anything else is the path of a candidates file."""
 DRAWN = ("popular", "uniform")
+OWN_TARGET = ("global-time", "cold-item")
+"""Protocols whose target is another than that of the last impression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Ask:
     users: int | None = 200
     """How many, by a seeded order; all if None."""
     candidates: int = 20
-    """Target and negatives together; `full` and files have their own number."""
+    """Target and negatives together; `full`, `impressions` and files have their own number."""
     negatives: str = "uniform"
     """One of `NEGATIVES`, or a candidates file."""
     seed: int = 0
@@ -63,6 +67,11 @@ class Ask:
             )
         if self.history is not None and self.history < 0:
             raise ConfigError(f"A history of {self.history} items cannot be meant: at least 0.")
+        if self.negatives == "impressions" and self.protocol in OWN_TARGET:
+            raise ConfigError(
+                f"Impressions have targets of their own and {self.protocol} has others. Use leave-last-out, "
+                "cold-user or cold-domain."
+            )
         if self.protocol == "cold-user" and (self.history or 0) > max(COLD_LENGTHS):
             raise ConfigError(
                 f"cold-user asks users with at least {max(COLD_LENGTHS)} items, so a history of "
@@ -132,6 +141,8 @@ def _drawer(
         return lambda case: with_target(fixed[case.user_id], case, seed=ask.seed)
     if ask.negatives == "retrieved":
         return HardNegatives(split, n=ask.candidates, seed=ask.seed, facts=facts)
+    if ask.negatives == "impressions":
+        return lambda case: mixed((case.target, *case.also, *case.shown), case, "shown", seed=ask.seed)
     kind: Any = ask.negatives  # "popular" or "uniform": nothing else is left
     return lambda case: sample_candidates(split, case, n=ask.candidates, kind=kind, seed=ask.seed)
 
@@ -153,7 +164,12 @@ HoldOut = Callable[[Dataset, Ask, Among], Split]
 
 
 def _last(dataset: Dataset, ask: Ask, among: Among) -> Split:
-    return leave_last_out(dataset, users=ask.users, seed=ask.seed, among=among)
+    return _hold_out(ask)(dataset, users=ask.users, seed=ask.seed, among=among)
+
+
+def _hold_out(ask: Ask) -> Callable[..., Split]:
+    """Who was shown something is asked for what was clicked there."""
+    return last_impression if ask.negatives == "impressions" else leave_last_out
 
 
 def _time(dataset: Dataset, ask: Ask, among: Among) -> Split:
@@ -161,10 +177,8 @@ def _time(dataset: Dataset, ask: Ask, among: Among) -> Split:
 
 
 def _cold_user(dataset: Dataset, ask: Ask, among: Among) -> Split:
-    longest = max(COLD_LENGTHS)
-    return cold_user(
-        leave_last_out(dataset, users=ask.users, seed=ask.seed, min_history=longest, among=among)
-    )
+    hold_out, longest = _hold_out(ask), max(COLD_LENGTHS)
+    return cold_user(hold_out(dataset, users=ask.users, seed=ask.seed, min_history=longest, among=among))
 
 
 def _cold_item(dataset: Dataset, ask: Ask, among: Among) -> Split:

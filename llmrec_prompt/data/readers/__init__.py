@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from llmrec_prompt.data.readers.mind import is_mind, read_mind
 from llmrec_prompt.data.readers.movielens import is_movielens, read_movielens
 from llmrec_prompt.data.readers.raw import RawData
 from llmrec_prompt.data.readers.recbole import is_recbole, read_recbole
@@ -19,6 +20,7 @@ KINDS: dict[str, tuple[Callable[[Path], object], Callable[[Path], RawData]]] = {
     "two-file": (lambda folder: find_one(folder, ITEM_FILES), read_tables),
     "movielens": (is_movielens, read_movielens),
     "recbole": (is_recbole, read_recbole),
+    "mind": (is_mind, read_mind),
 }
 """How each kind is recognised and read; the first that fits is taken."""
 

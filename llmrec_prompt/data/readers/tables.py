@@ -2,21 +2,25 @@
 
 Items have item_id and title, and may have categories, description, creator, year, tags, price and
 anything else; interactions have user_id and item_id, and may have rating and timestamp (epoch seconds).
-In CSV the list fields are split on '|'. meta.json is optional. Knows nothing about cleaning.
+In CSV the list fields are split on '|'. meta.json is optional, and so is impressions.jsonl, which says what
+was shown to whom (see `data.impressions`). Knows nothing about cleaning.
 """
 
 import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from llmrec_prompt.data.impressions import read_impressions
 from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, read_text, split_rows
 from llmrec_prompt.errors import DataError, MissingExtra
 
 ITEM_FILES = ("items.jsonl", "items.csv", "items.parquet")
 LOG_FILES = ("interactions.csv", "interactions.parquet")
+IMPRESSIONS = "impressions.jsonl"
 LIST_FIELDS = ("categories", "tags")
 
 
@@ -31,6 +35,8 @@ def read_tables(folder: Path) -> RawData:
     if items is None:
         raise DataError(f"No items file in {folder}; expected one of {', '.join(ITEM_FILES)}.")
     raw = RawData(name=folder.name, items=read_items(items), meta=read_meta(folder / "meta.json"))
+    if (folder / IMPRESSIONS).is_file():
+        raw.impressions = partial(read_impressions, folder / IMPRESSIONS)
     log = find_one(folder, LOG_FILES)
     if log is not None:
         fill_log(raw, log)
