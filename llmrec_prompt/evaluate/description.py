@@ -149,7 +149,7 @@ def describe(
         >>> table["gini@10"]["value"] > table["coverage@10"]["value"]
         True
     """
-    lists = {ranking.user or "": ranking.ids for ranking in rankings}
+    lists = {ranking.user or "": ranking.top(k).ids for ranking in rankings}  # those below may be many
     unknown = lists.keys() - set(dataset.users)
     if unknown or len(lists) < len(rankings):
         found = f"user {min(unknown)!r}" if unknown else "a user twice"
