@@ -44,7 +44,7 @@ class Dataset:
     def load(
         cls, path: str | Path, *, domain: str | None = None, cleaning: Cleaning | None = None
     ) -> "Dataset":
-        """Read a folder (two-file form, raw MovieLens, RecBole) or a packaged set ("sample:movies").
+        """Read a folder of any kind in `data.readers`, or a packaged set ("sample:movies").
 
         Args:
             path: the folder; items without interactions are fine.

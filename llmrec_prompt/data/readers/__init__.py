@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from llmrec_prompt.data.readers.amazon import is_amazon, read_amazon
 from llmrec_prompt.data.readers.mind import is_mind, read_mind
 from llmrec_prompt.data.readers.movielens import is_movielens, read_movielens
+from llmrec_prompt.data.readers.parquet import is_parquet, read_parquet_folder
 from llmrec_prompt.data.readers.raw import RawData
 from llmrec_prompt.data.readers.recbole import is_recbole, read_recbole
 from llmrec_prompt.data.readers.tables import ITEM_FILES, find_one, read_tables
 from llmrec_prompt.errors import DataError
 
 EXPECTED = (
-    "items.jsonl|csv|parquet (with interactions.csv|parquet), MovieLens (movies.csv, movies.dat or u.item) "
-    "or RecBole (NAME.item with NAME.inter)"
+    "items.jsonl|csv|parquet (with interactions.csv|parquet), MovieLens (movies.csv, movies.dat or u.item), "
+    "RecBole (NAME.item with NAME.inter), MIND (news.tsv with behaviors.tsv), Amazon reviews "
+    "(meta_CATEGORY.jsonl.gz with CATEGORY.jsonl.gz) or Parquet shards"
 )
 
 
@@ -21,6 +24,8 @@ KINDS: dict[str, tuple[Callable[[Path], object], Callable[[Path], RawData]]] = {
     "movielens": (is_movielens, read_movielens),
     "recbole": (is_recbole, read_recbole),
     "mind": (is_mind, read_mind),
+    "amazon": (is_amazon, read_amazon),
+    "parquet": (is_parquet, read_parquet_folder),
 }
 """How each kind is recognised and read; the first that fits is taken."""
 

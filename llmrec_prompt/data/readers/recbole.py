@@ -1,10 +1,14 @@
-"""RecBole atomic files: NAME.item and NAME.inter, tab-separated, with a typed header (`user_id:token`)."""
+"""RecBole atomic files: NAME.item and NAME.inter, tab-separated, with a typed header (`user_id:token`).
+
+Logs may be in the sequence form of RecBole's benchmark files; see `recbole_sequences`.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, read_text, split_rows
+from llmrec_prompt.data.readers.recbole_sequences import Window, unroll
 from llmrec_prompt.data.readers.tables import read_meta
 from llmrec_prompt.errors import DataError
 
@@ -19,6 +23,8 @@ COMMON = {
 }
 """Our field → RecBole columns that hold it; the first that is there counts."""
 
+USERS = ("user_id", "session_id")
+
 Header = list[tuple[str, str]]
 
 
@@ -28,10 +34,10 @@ def is_recbole(folder: Path) -> bool:
 
 
 def read_recbole(folder: Path) -> RawData:
-    """Read NAME.item and, if there, NAME.inter.
+    """Read NAME.item and, if there, NAME.inter, or NAME.train.inter and its siblings.
 
     Raises:
-        DataError: no or several .item files, an untyped header, a missing column.
+        DataError: no or several .item files, an untyped header, a missing column, logs in two forms.
     """
     names = sorted(path.name for path in folder.glob("*.item"))
     if len(names) != 1:
@@ -42,9 +48,21 @@ def read_recbole(folder: Path) -> RawData:
     key = _id_column(path, header)
     raw = RawData(name=path.stem, items=_items(path, header, rows, key), meta=read_meta(folder / "meta.json"))
     raw.notes = {f"{path.name} rows with too many fields, left out": lost} if lost else {}
-    if path.with_suffix(".inter").is_file():
-        _fill_log(raw, path.with_suffix(".inter"), key)
+    windows: list[Window] = []
+    for log in _logs(path):
+        _add_log(raw, log, key, windows)
+    if windows and raw.users:
+        raise DataError(f"{folder}: some .inter files have {key}_list and some have not; keep one form.")
+    if windows:
+        raw.users, raw.item_ids, raw.ratings, raw.timestamps = unroll(windows)
     return raw
+
+
+def _logs(path: Path) -> list[Path]:
+    """NAME.inter, or else the parts it was cut into."""
+    whole = path.with_suffix(".inter")
+    parts = [path.with_suffix(f".{part}.inter") for part in ("train", "valid", "test")]
+    return [whole] if whole.is_file() else [part for part in parts if part.is_file()]
 
 
 def read_atomic(path: Path) -> tuple[Header, list[Sequence[str]], int]:
@@ -93,9 +111,22 @@ def _value(name: str, kind: str, cell: str) -> Any:
 _TEXTS = ("title", "description", "creator", "year")
 
 
-def _fill_log(raw: RawData, path: Path, key: str) -> None:
-    header, rows, raw.malformed = read_atomic(path)
+def _add_log(raw: RawData, path: Path, key: str, windows: list[Window]) -> None:
+    """Add a file's rows to the log, or to the windows if it is in the sequence form."""
+    header, rows, lost = read_atomic(path)
     names = [name for name, _ in header]
-    need_columns(path, names, ("user_id", key))
-    places = [names.index(n) if n in names else None for n in ("user_id", key, "rating", "timestamp")]
-    raw.users, raw.item_ids, raw.ratings, raw.timestamps = pick_columns(rows, places)
+    user = next((name for name in USERS if name in names), USERS[0])
+    need_columns(path, names, (user, key))
+    raw.malformed += lost
+    columns = [user, key, "rating", "timestamp", f"{key}_list", "timestamp_list"]
+    found = pick_columns(rows, [names.index(n) if n in names else None for n in columns])
+    if f"{key}_list" in names:
+        windows += map(_window, *found)
+        return
+    raw.users, raw.item_ids = [*raw.users, *found[0]], [*raw.item_ids, *found[1]]
+    raw.ratings, raw.timestamps = [*raw.ratings, *found[2]], [*raw.timestamps, *found[3]]
+
+
+def _window(user: str, item: str, rating: Any, time: Any, before: str, times: str | None) -> Window:
+    dated = () if time is None else (*(times or "").split(), time)
+    return Window(user, (*before.split(), item), rating, dated)

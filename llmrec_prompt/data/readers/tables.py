@@ -96,11 +96,16 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     # Not str.splitlines: it also cuts at U+2028 and friends, which may stand inside a JSON string.
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
-            rows.append(_parse_object(line, path, number))
+            rows.append(parse_object(line, path, number))
     return rows
 
 
-def _parse_object(line: str, path: Path, number: int) -> dict[str, Any]:
+def parse_object(line: str, path: Path, number: int) -> dict[str, Any]:
+    """A line as a JSON object.
+
+    Raises:
+        DataError: it is none; names the file and the line.
+    """
     try:
         value = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as exc:
@@ -139,12 +144,18 @@ def _split_lists(row: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _read_parquet_items(path: Path) -> list[dict[str, Any]]:
-    names, columns = _read_parquet(path)
+    names, columns = read_parquet(path)
     need_columns(path, names, ("item_id", "title"))
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _read_parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
+def read_parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
+    """Names and cells of the columns of a Parquet file.
+
+    Raises:
+        DataError: it is none.
+        MissingExtra: pyarrow is not installed.
+    """
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -165,7 +176,7 @@ def fill_log(raw: RawData, path: Path) -> None:
         DataError: user_id or item_id is missing as a column, or the file cannot be read.
     """
     if path.suffix == ".parquet":
-        names, columns = _read_parquet(path)
+        names, columns = read_parquet(path)
         need_columns(path, names, ("user_id", "item_id"))
         rows = len(columns[0])
         picked = [columns[names.index(n)] if n in names else [None] * rows for n in _LOG_COLUMNS]

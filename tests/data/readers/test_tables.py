@@ -124,8 +124,9 @@ GOOD = '{"item_id": "1", "title": "A"}'
 NOT_JSON = "not JSON (Expecting property name enclosed in double quotes); correct"
 NO_KIND = (
     "No data set in {d}; found: a.csv, readme.txt; expected items.jsonl|csv|parquet (with "
-    "interactions.csv|parquet), MovieLens (movies.csv, movies.dat or u.item) or RecBole (NAME.item with "
-    "NAME.inter)."
+    "interactions.csv|parquet), MovieLens (movies.csv, movies.dat or u.item), RecBole (NAME.item with "
+    "NAME.inter), MIND (news.tsv with behaviors.tsv), Amazon reviews (meta_CATEGORY.jsonl.gz with "
+    "CATEGORY.jsonl.gz) or Parquet shards."
 )
 BAD_FOLDERS = [
     ("items.csv", "item_id,name\n1,A\n", "Column 'title' is missing in {f}; found: item_id, name."),
