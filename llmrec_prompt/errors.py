@@ -9,7 +9,9 @@
     ├── Unsupported            a capability the chosen backend does not have
     ├── MissingExtra           an optional package is not installed; says how to get it
     └── BackendError           the model or server failed
-        └── ContextOverflow    the prompt does not fit into the model's context
+        ├── ContextOverflow    the prompt does not fit into the model's context
+        ├── AnswerError        the model answered, but not as it was asked to
+        └── BudgetExceeded     a call was not made because it could pass the budget
 
 Each message says what was asked, what was found, and what to do, in one line.
 """
@@ -79,3 +81,15 @@ class ContextOverflow(BackendError):
             "Show a shorter history or load the model with a larger context."
         )
         self.needed, self.available = needed, available
+
+
+class AnswerError(BackendError):
+    """The model answered, but not as it was asked to; asking the same again gives the same."""
+
+    def __init__(self, message: str, *, kind: str, text: str = "") -> None:
+        super().__init__(message)
+        self.kind, self.text = kind, text
+
+
+class BudgetExceeded(BackendError):
+    """A call was not made because it could have passed the budget."""

@@ -13,6 +13,7 @@ from llmrec_prompt.backends.base import (
 )
 from llmrec_prompt.backends.loading import load_backend
 from llmrec_prompt.backends.models import DEFAULT_MODEL, adapter_identity, parse_ref
+from llmrec_prompt.backends.openai import Hosted, hosting, permitted
 from llmrec_prompt.backends.pinned import PinnedBackend
 
 __all__ = [
@@ -20,14 +21,17 @@ __all__ = [
     "Backend",
     "Capability",
     "Choice",
+    "Hosted",
     "ModelInfo",
     "PinnedBackend",
     "Score",
     "ScoreRequest",
     "Usage",
     "adapter_identity",
+    "hosting",
     "load_backend",
     "parse_ref",
+    "permitted",
     "require",
     "shortfall",
 ]

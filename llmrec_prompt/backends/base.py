@@ -112,7 +112,7 @@ class Backend(Protocol):
 
         Raises:
             Unsupported: this backend cannot keep to a schema.
-            BackendError: the object was cut off at `max_tokens`.
+            AnswerError: the object was cut off at `max_tokens`, or the model refused.
         """
         ...
 

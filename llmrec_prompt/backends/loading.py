@@ -7,26 +7,34 @@ from pathlib import Path
 
 from llmrec_prompt.backends.base import Backend
 from llmrec_prompt.backends.models import PACKAGED, ModelRef, gguf_path, parse_ref
+from llmrec_prompt.backends.openai import Hosted, permitted
 from llmrec_prompt.cache import cache_dir, file_hash
 
 log = logging.getLogger(__name__)
+HOSTED = "openai"
+"""The kind of reference whose model is on a server."""
 
 
-def load_backend(ref: str, *, context: int = 4096, threads: int | None = None) -> Backend:
+def load_backend(
+    ref: str, *, context: int = 4096, threads: int | None = None, hosted: Hosted | None = None
+) -> Backend:
     """Load a model.
 
     Args:
         ref: a model reference, see `llmrec models list`.
         context: most tokens of one prompt with its continuations.
         threads: CPU threads; all cores when None.
+        hosted: leave to send prompts to a server, for `openai:MODEL`; that of a `hosting` block if None.
 
     Raises:
         UnknownName: no such model.
         MissingExtra: the engine or the model's package is not installed.
-        ConfigError: a path or number that cannot be meant.
-        BackendError: the engine cannot load the file.
+        ConfigError: a path or number that cannot be meant, or a hosted model that nobody has allowed.
+        BackendError: the engine cannot load the file, or the server cannot be used.
     """
     parsed = parse_ref(ref)
+    if parsed.kind == HOSTED:
+        return _load_openai(parsed, context, permitted(ref, hosted))
     if parsed.target in PACKAGED and PACKAGED[parsed.target].note:
         log.warning(PACKAGED[parsed.target].note)
     return LOADERS[parsed.kind](parsed, context, threads)
@@ -50,6 +58,13 @@ def _load_llama(ref: ModelRef, context: int, threads: int | None) -> Backend:
         threads=threads,
         exact=ref.target in PACKAGED,
     )
+
+
+def _load_openai(ref: ModelRef, context: int, hosted: Hosted) -> Backend:
+    from llmrec_prompt.backends.openai.backend import OpenAIBackend
+
+    weights = gguf_file(parse_ref(hosted.weights))[1] if hosted.weights else ""
+    return OpenAIBackend(ref.text, ref.target, hosted, context=context, weights=weights)
 
 
 def gguf_file(ref: ModelRef) -> tuple[Path, str]:

@@ -1,6 +1,6 @@
 """Model references: from what a user writes to a file and its identity. Loads nothing.
 
-`smollm2`, `gemma3-270m`, `llama:PATH.gguf`, `hf:FOLDER_OR_HUB_ID[@revision]`, `fake:NAME`.
+`smollm2`, `gemma3-270m`, `llama:PATH.gguf`, `hf:FOLDER_OR_HUB_ID[@revision]`, `openai:MODEL`, `fake:NAME`.
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ from llmrec_prompt.cache import cache_dir, content_key, file_hash
 from llmrec_prompt.errors import ConfigError, MissingExtra, UnknownName
 
 DEFAULT_MODEL = "smollm2"
-KINDS = ("fake", "hf", "llama")
+KINDS = ("fake", "hf", "llama", "openai")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def parse_ref(text: str) -> ModelRef:
         return ModelRef(text, "llama", text)
     kind, colon, target = text.partition(":")
     if not colon or kind not in KINDS:
-        forms = [*PACKAGED, "llama:PATH.gguf", "hf:FOLDER_OR_HUB_ID", "fake:NAME"]
+        forms = [*PACKAGED, "llama:PATH.gguf", "hf:FOLDER_OR_HUB_ID", "openai:MODEL", "fake:NAME"]
         raise UnknownName("model", text, forms)
     if not target:
         raise ConfigError(

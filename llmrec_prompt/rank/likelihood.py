@@ -103,7 +103,8 @@ class LikelihoodRanker:
     def _scores(self, prompt: str, lines: list[str]) -> Array:
         """Log-likelihoods; those of the latest prompt are remembered, so that a fusion does not pay twice."""
         key = (self._backend.adapter, prompt)
-        known = self._last[1] if self._last[0] == key else {}
+        last = self._last  # read once: another thread may put its own there
+        known = last[1] if last[0] == key else {}
         missing = list(dict.fromkeys(line for line in lines if line not in known))
         if missing:
             scores = self._backend.score([ScoreRequest(prompt, missing)])[0]

@@ -15,13 +15,14 @@ import numpy as np
 
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Backend, Usage, require, shortfall
+from llmrec_prompt.errors import AnswerError
 from llmrec_prompt.rank.asking import UNUSABLE, history_shown, require_history, shuffled, within_context
 from llmrec_prompt.rank.origin import foreign_domain, model_origin
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.types import Candidates, History, Scored
 
 KEY = "ranking"
-TOKENS_A_NUMBER = 4
+TOKENS_A_NUMBER = 6
 """Digits, comma, blank, with room for an engine that writes a line each."""
 TOKENS_AROUND = 64
 """Brackets and key, and a few words of a model that cannot do without."""
@@ -62,7 +63,7 @@ class ListedRanker:
         show = history_shown(history, self._prompter, self._card, self.name)
 
         def ask(show: int) -> Any:
-            return self._ask(self._prompter.listed(history, order, show=show), len(order))
+            return self._ask(self._prompter.listed(history, order, show=show), len(order), events)
 
         answer, shown = within_context(ask, show, events)
         places = read_places(answer, len(order), events)
@@ -71,13 +72,18 @@ class ListedRanker:
         settings = {"history_shown": shown, "history_total": len(history), **self._degraded()}
         return Scored({self.name: values}, {self.name: 1.0}, events=dict(+events), settings=settings)
 
-    def _ask(self, prompt: str, count: int) -> Any:
+    def _ask(self, prompt: str, count: int, events: Counter[str]) -> Any:
+        """The answer, whatever it is; that it is not as asked is counted (event `answer_…`)."""
         schema = list_schema(count) if "schema" in self._backend.info.can else None
-        return self._backend.generate(
-            [{"role": "user", "content": prompt}],
-            schema=schema,
-            max_tokens=TOKENS_A_NUMBER * count + TOKENS_AROUND,
-        )
+        try:
+            return self._backend.generate(
+                [{"role": "user", "content": prompt}],
+                schema=schema,
+                max_tokens=TOKENS_A_NUMBER * count + TOKENS_AROUND,
+            )
+        except AnswerError as error:
+            events[f"answer_{error.kind}"] += 1
+            return error.text
 
     def _degraded(self) -> dict[str, str]:
         if "schema" in self._backend.info.can:

@@ -7,7 +7,7 @@ from typing import Any
 from llmrec_prompt.backends.base import Message, Usage
 from llmrec_prompt.backends.chat import render_chat
 from llmrec_prompt.backends.llama_cpp.engine import Context, Model, Token, free_sampler, grammar_for
-from llmrec_prompt.errors import BackendError, ContextOverflow
+from llmrec_prompt.errors import AnswerError, ContextOverflow
 
 
 def answer(
@@ -59,11 +59,13 @@ def parse_object(text: str, max_tokens: int) -> Any:
     """The JSON value in a model's answer.
 
     Raises:
-        BackendError: it was cut off or is no JSON.
+        AnswerError: it was cut off or is no JSON.
     """
     try:
         return json.loads(text)
     except ValueError as error:
-        raise BackendError(
-            f"The model's answer is no complete JSON in {max_tokens} tokens: {text[:80]!r}. Allow more."
+        raise AnswerError(
+            f"The model's answer is no complete JSON in {max_tokens} tokens: {text[:80]!r}. Allow more.",
+            kind="cut_off",
+            text=text,
         ) from error

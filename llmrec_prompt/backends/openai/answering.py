@@ -1,0 +1,64 @@
+"""Answers in text or JSON: kept to a schema as far as the server can, thoughts off, refusals told."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmrec_prompt.backends.base import Message
+from llmrec_prompt.backends.chat import PLAIN, render_chat
+from llmrec_prompt.backends.openai.client import Call
+from llmrec_prompt.backends.openai.probe import response_format
+from llmrec_prompt.backends.openai.record import Record
+from llmrec_prompt.backends.openai.replies import answer_text, choice, refusal
+from llmrec_prompt.errors import AnswerError, BackendError
+
+SHOWN = 80
+"""Characters of an answer that a message shows."""
+
+
+def call(
+    record: Record,
+    named: Mapping[str, Any],
+    messages: Sequence[Message],
+    schema: Mapping[str, Any] | None,
+    limit: int,
+) -> Call:
+    """A conversation to be answered; as plain text where the server has no chats."""
+
+    def check(reply: Any) -> None:
+        if not choice(reply):
+            raise BackendError(f"The server of {record.model} answered without an answer.")
+
+    if not record.chat:
+        prompt = "".join(text for text, _ in render_chat(PLAIN, messages))
+        body = {**named, "prompt": prompt, "max_tokens": limit, "temperature": 0}
+        return Call("/completions", body, check)
+    temperature = {"temperature": 0} if record.temperature else {}
+    body = {**named, "messages": list(messages), record.limit: limit, **temperature, **record.extra}
+    if schema is not None:
+        body["response_format"] = response_format(record.schema_form, schema)
+    return Call("/chat/completions", body, check)
+
+
+def answer(reply: Any, ref: str, wants_json: bool) -> Any:
+    """The text, or the parsed object.
+
+    Raises:
+        AnswerError: the model refused, was cut off, or wrote no JSON.
+    """
+    said = refusal(reply)
+    if said:
+        raise AnswerError(f"{ref} refused: {said[:SHOWN]!r}.", kind="refused", text="")
+    text = answer_text(reply)
+    cut = choice(reply).get("finish_reason") == "length"
+    if text.startswith("<think>") or (cut and not text):
+        raise AnswerError(
+            f"{ref} was still thinking when its room was used up. Raise thinking_tokens.", kind="cut_off"
+        )
+    if not wants_json:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        kind, why = ("cut_off", "was cut off") if cut else ("not_json", "is no JSON")
+        raise AnswerError(f"The answer of {ref} {why}: {text[:SHOWN]!r}.", kind=kind, text=text) from error

@@ -1,0 +1,48 @@
+"""Answers that were paid for, kept by everything they depend on, so that none is paid for twice."""
+
+import contextlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+
+class AnswerStore:
+    """A persistent mapping from content keys to JSON (SQLite). Several processes may use it at once.
+
+    What cannot be kept (a read-only or full disk) is asked again; what is damaged is as if it were not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = self._open(str(path))
+        except (OSError, sqlite3.Error):
+            self._db = self._open(":memory:")
+
+    @staticmethod
+    def _open(target: str) -> sqlite3.Connection:
+        db = sqlite3.connect(target, timeout=30, check_same_thread=False)
+        try:
+            db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
+            db.commit()
+        except sqlite3.Error:
+            db.close()
+            raise
+        return db
+
+    def get(self, key: str) -> Any:
+        """The answer of a key, or None."""
+        with contextlib.suppress(sqlite3.Error, ValueError):
+            row = self._db.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+            return json.loads(row[0]) if row else None
+        return None
+
+    def put(self, key: str, answer: Any) -> None:
+        """Keep an answer."""
+        with contextlib.suppress(sqlite3.Error), self._db:
+            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(answer)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

@@ -1,0 +1,272 @@
+"""Calls to a server through the official SDK: many at once, each metered, logged, and kept when answered.
+
+The SDK retries (connection, 408, 409, 429, 5xx; it waits as `Retry-After` says); there is no second layer.
+Calls run on an event loop of their own thread, so that any thread may ask.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from llmrec_prompt.backends.openai.answers import AnswerStore
+from llmrec_prompt.backends.openai.failures import explain, is_missing, kind_of, require_key
+from llmrec_prompt.backends.openai.ledger import Ledger, Meter, Tokens, read_price
+from llmrec_prompt.backends.openai.options import Hosted, Previewed
+from llmrec_prompt.backends.openai.replies import tokens_of
+from llmrec_prompt.cache import cache_dir, content_key
+from llmrec_prompt.errors import BackendError, BudgetExceeded, ConfigError, LlmrecError, MissingExtra
+
+try:
+    import openai
+except ImportError as error:
+    raise MissingExtra("A hosted model", "openai") from error
+
+T = TypeVar("T")
+PROBE_RETRIES = 1
+"""A server that fails at what it cannot do answers 500 again and again; once more is enough."""
+FORMAT_BYTES = 256
+"""What a chat template may add to a prompt, in the bound on its tokens (a token is a byte at least)."""
+_attempts: ContextVar[Counter[str] | None] = ContextVar("attempts", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: the path after `/v1`, the body, and what sees whether the reply can be used."""
+
+    path: str
+    body: Mapping[str, Any]
+    check: Callable[[Any], None]
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """The body as the SDK sends it."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+class Client:
+    """One server, one model.
+
+    Args:
+        ref: the reference the user gave, for messages.
+        model: what the server calls it, for the price table.
+        hosted: the user's leave and settings.
+
+    Raises:
+        ConfigError: no key, no price, or a ledger that cannot be written.
+        MissingExtra: the SDK is not installed.
+    """
+
+    def __init__(self, ref: str, model: str, hosted: Hosted) -> None:
+        self.ref, self._hosted = ref, hosted
+        price = read_price(hosted.prices, model) if hosted.prices else None
+        if hosted.budget_money is not None and price is None:
+            raise ConfigError(
+                "A budget in money needs prices. Give `prices`, a YAML file; see docs/hosted.md."
+            )
+        self.meter = Meter(hosted.budget_tokens, hosted.budget_money, price)
+        self._ledger = Ledger(hosted.ledger)
+        self._sdk = self._make_sdk()
+        self._loop = _Loop()
+        self._gate = asyncio.Semaphore(hosted.concurrency)
+        self._settled = asyncio.Condition()
+        self._store = AnswerStore(cache_dir() / "hosted" / "answers.sqlite")
+
+    def _make_sdk(self) -> openai.AsyncOpenAI:
+        base_url = self._hosted.base_url
+        hooks: Any = {"request": [_count_attempt], "response": [_count_status]}
+        return openai.AsyncOpenAI(
+            api_key=require_key(self.ref, base_url),
+            base_url=base_url,
+            timeout=self._hosted.timeout,
+            max_retries=self._hosted.retries,
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks=hooks),
+        )
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is, without a slash at its end."""
+        return str(self._sdk.base_url).rstrip("/")
+
+    @property
+    def root(self) -> str:
+        """The server itself, without `/v1`: where servers have what OpenAI's API lacks."""
+        return self.base_url.removesuffix("/v1")
+
+    def ask(self, calls: Sequence[Call]) -> list[Any]:
+        """The replies, in order. Where one fails all others are still awaited, and kept for the next time.
+
+        Raises:
+            BackendError: a call failed after all its attempts, or its reply cannot be used.
+            BudgetExceeded: a call could have passed the budget.
+            Previewed: settings say to send nothing.
+        """
+        if self._hosted.preview and calls:
+            raise Previewed([(call.path, encode(call.body)) for call in calls])
+        found = self._loop.run(self._all(calls))
+        for reply in found:
+            if isinstance(reply, BaseException):
+                raise reply
+        return found
+
+    async def _all(self, calls: Sequence[Call]) -> list[Any]:
+        return await asyncio.gather(*(self._one(call) for call in calls), return_exceptions=True)
+
+    async def _one(self, call: Call) -> Any:
+        payload = encode(call.body)
+        key = content_key(self.base_url, call.path, payload.decode())
+        kept = self._store.get(key)
+        if kept is not None:
+            self._ledger.write(time=_now(), path=call.path, key=key, status="stored")
+            return kept
+        most = _most(call.body, payload)
+        async with self._gate:
+            await self._hold(most)
+            found = Tokens()
+            try:
+                reply, found = await self._logged(call, key, most)
+            finally:
+                self.meter.settle(most, found)
+                async with self._settled:
+                    self._settled.notify_all()
+        self._store.put(key, reply)
+        return reply
+
+    async def _hold(self, most: Tokens) -> None:
+        """Wait for calls under way before the budget is found too small: they cost less than set aside."""
+        async with self._settled:
+            while True:
+                try:
+                    return self.meter.hold(most)
+                except BudgetExceeded:
+                    if not self.meter.waiting:
+                        raise
+                    await self._settled.wait()
+
+    async def _logged(self, call: Call, key: str, most: Tokens) -> tuple[Any, Tokens]:
+        """The reply and what it cost, or the error in our words; a line in the ledger either way."""
+        counts: Counter[str] = Counter()
+        token, begin, status, found = _attempts.set(counts), time.monotonic(), "ok", Tokens()
+        try:
+            reply = await self._sdk.post(call.path, cast_to=object, body=dict(call.body))
+            found = tokens_of(reply) or most
+            call.check(reply)
+        except Exception as error:
+            status = kind_of(error)
+            if isinstance(error, LlmrecError):
+                raise
+            raise explain(error, self.ref, counts["attempts"]) from error
+        finally:
+            _attempts.reset(token)
+            self._write(call.path, key, status, found, counts, time.monotonic() - begin)
+        return reply, found
+
+    def _write(
+        self, path: str, key: str, status: str, found: Tokens, counts: Counter[str], seconds: float
+    ) -> None:
+        attempts = counts.pop("attempts", 0)
+        silent = attempts - counts.pop("replies", 0)
+        errors = {**counts, **({"no_reply": silent} if silent else {})}
+        self._ledger.write(
+            time=_now(),
+            path=path,
+            key=key,
+            status=status,
+            attempts=attempts,
+            errors=errors,
+            tokens_sent=found.sent,
+            tokens_answered=found.answered,
+            tokens_cached=found.cached,
+            money=self.meter.money(found),
+            seconds=round(seconds, 4),
+        )
+
+    def attempt(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[Any, str]:
+        """For probing: the reply (a GET without a body), or None and why the server does not do this.
+
+        Raises:
+            BackendError: it cannot be reached, refuses the key, or is overloaded: nothing is known then.
+        """
+        return self._loop.run(self._attempt(path, body))
+
+    async def _attempt(self, path: str, body: Mapping[str, Any] | None) -> tuple[Any, str]:
+        sdk = self._sdk.with_options(max_retries=PROBE_RETRIES)
+        most = Tokens() if body is None else _most(body, encode(body))
+        self.meter.hold(most)
+        found = Tokens()
+        try:
+            if body is None:
+                return await sdk.get(path, cast_to=object), ""
+            reply: Any = await sdk.post(path, cast_to=object, body=dict(body))
+            found = tokens_of(reply) or Tokens()
+        except Exception as error:
+            why = explain(error, self.ref, PROBE_RETRIES + 1)
+            if is_missing(error):
+                return None, str(why)
+            raise why from error
+        finally:
+            self.meter.settle(most, found)
+        return reply, ""
+
+    def close(self) -> None:
+        """End the connections and the thread."""
+        with suppress(RuntimeError):
+            self._loop.run(self._sdk.close())
+        self._loop.close()
+        self._store.close()
+
+
+class _Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="hosted", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of some work; if the caller is interrupted, the work is ended too."""
+        if self._loop.is_closed():
+            work.close()
+            raise BackendError("This hosted model is closed. Load it again.")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Stop the thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+
+async def _count_attempt(request: Any) -> None:
+    if (counts := _attempts.get()) is not None:
+        counts["attempts"] += 1
+
+
+async def _count_status(response: Any) -> None:
+    if (counts := _attempts.get()) is not None:
+        counts["replies"] += 1
+        if response.status_code >= 400:
+            counts[str(response.status_code)] += 1
+
+
+def _most(body: Mapping[str, Any], payload: bytes) -> Tokens:
+    """The most tokens a call can cost."""
+    answered = body.get("max_tokens", body.get("max_completion_tokens", 0))
+    return Tokens(len(payload) + FORMAT_BYTES, int(answered))
+
+
+def _now() -> float:
+    return round(time.time(), 3)

@@ -1,0 +1,100 @@
+"""What went wrong on the way to a server, in this library's words. No message holds a key."""
+
+import os
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+
+from llmrec_prompt.errors import BackendError, ConfigError, ContextOverflow, LlmrecError
+
+KEY = "OPENAI_API_KEY"
+SECRET = re.compile(r"(?i)\b(bearer\s+\S+|sk-[\w*-]+)")
+LOCAL = ("127.0.0.1", "::1", "localhost")
+NOT_A_LIMIT = (401, 403, 408, 409, 429)
+"""Statuses that say nothing of what a server can do."""
+UNAVAILABLE = 503
+MESSAGE = 240
+"""Characters of a server's message that are shown."""
+
+
+def require_key(ref: str, base_url: str | None) -> str | None:
+    """The key for the SDK: None lets it take its own; a server on this machine needs none.
+
+    Raises:
+        ConfigError: there is none, and the server is another machine.
+    """
+    if os.environ.get(KEY):
+        return None
+    if base_url and urlsplit(base_url).hostname in LOCAL:
+        return "none"
+    raise ConfigError(f"{ref} needs a key: set {KEY}. (For a server that asks for none, set it to 'none'.)")
+
+
+def kind_of(error: Exception) -> str:
+    """The name of an error in the ledger."""
+    if isinstance(error, openai.APIStatusError):
+        return str(error.status_code)
+    if isinstance(error, openai.APITimeoutError):
+        return "timeout"
+    if isinstance(error, openai.APIConnectionError):
+        return "connection"
+    if isinstance(error, LlmrecError):
+        return "unusable"
+    return "malformed"
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether an error says that the server does not do what it was asked for."""
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code not in (*NOT_A_LIMIT, UNAVAILABLE)
+    return isinstance(error, ValueError)
+
+
+def explain(error: Exception, ref: str, attempts: int) -> BackendError:
+    """The error to raise instead."""
+    tries = f" after {attempts} attempts" if attempts > 1 else ""
+    if isinstance(error, openai.APIStatusError):
+        overflow = _overflow(error.body) if error.status_code in (400, 413) else None
+        return overflow or BackendError(
+            f"The server of {ref} answered {error.status_code}{tries}: {_message(error)}",
+            retryable=error.status_code in (408, 409, 429) or error.status_code >= 500,
+        )
+    if isinstance(error, openai.APITimeoutError):
+        return BackendError(f"The server of {ref} did not answer in time{tries}.", retryable=True)
+    if isinstance(error, openai.APIConnectionError):
+        cause = without_secrets(str(error.__cause__ or error)).rstrip(".")
+        return BackendError(f"Cannot reach the server of {ref}{tries}: {cause}.", retryable=True)
+    if isinstance(error, ValueError):
+        return BackendError(f"The server of {ref} answered no JSON: {type(error).__name__}.", retryable=True)
+    return BackendError(f"Calling {ref} failed: {type(error).__name__}: {without_secrets(str(error))}")
+
+
+def _message(error: openai.APIStatusError) -> str:
+    body = error.body
+    text = body.get("message") if isinstance(body, dict) else body
+    return without_secrets(str(text or error.message))[:MESSAGE]
+
+
+def without_secrets(text: str) -> str:
+    """A message on one line, without the key or what looks like one."""
+    key = os.environ.get(KEY)
+    if key:
+        text = text.replace(key, "[key]")
+    return " ".join(SECRET.sub("[key]", text).split())
+
+
+def _overflow(body: Any) -> ContextOverflow | None:
+    """From llama-server's fields, or from the two numbers that OpenAI's and vLLM's messages hold."""
+    if not isinstance(body, dict):
+        return None
+    needed, available = body.get("n_prompt_tokens"), body.get("n_ctx")
+    if isinstance(needed, int) and isinstance(available, int):
+        return ContextOverflow(needed, available)
+    text = str(body.get("message", ""))
+    if "context" not in text.casefold():
+        return None
+    limit = re.search(r"(?:maximum context length|context (?:size|window|length))\D{0,20}(\d+)", text)
+    asked = re.search(r"(?:requested|resulted in|contains at least|has)\D{0,20}(\d+)", text)
+    return ContextOverflow(int(asked[1]), int(limit[1])) if limit and asked else None

@@ -1,0 +1,91 @@
+"""What servers have beside OpenAI's API: tokenizers, and adapters loaded with the model."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from llmrec_prompt.adapters.card import WEIGHTS
+from llmrec_prompt.backends.openai.record import Record
+from llmrec_prompt.cache import file_hash
+from llmrec_prompt.errors import AdapterError
+
+TOKENIZERS: Mapping[str, tuple[str, str]] = {
+    "llama-server": ("/tokenize", "content"),
+    "vllm": ("/tokenize", "prompt"),
+    "llama-cpp-python": ("/extras/tokenize", "input"),
+}
+"""Path after the server's root, and the field that holds the text."""
+
+
+class Asking(Protocol):
+    """What finding out about a server needs of a client."""
+
+    @property
+    def base_url(self) -> str:
+        """See `Client.base_url`."""
+        ...
+
+    @property
+    def root(self) -> str:
+        """See `Client.root`."""
+        ...
+
+    def attempt(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[Any, str]:
+        """See `Client.attempt`."""
+        ...
+
+
+def tokenizer_of(client: Asking, model: str) -> str:
+    """Which tokenizer a server has; empty if none."""
+    for kind in TOKENIZERS:
+        if _tokens(client, kind, model, "one two") is not None:
+            return kind
+    return ""
+
+
+def count_tokens(client: Asking, kind: str, model: str, text: str) -> int | None:
+    """How many tokens the server's tokenizer makes of a text; None if it does not say."""
+    return _tokens(client, kind, model, text) if text else 0
+
+
+def _tokens(client: Asking, kind: str, model: str, text: str) -> int | None:
+    path, field = TOKENIZERS[kind]
+    options = {"model": model, "add_special_tokens": False} if kind == "vllm" else {}
+    reply, _ = client.attempt(f"{client.root}{path}", {field: text, **options})
+    tokens = reply.get("tokens") if isinstance(reply, Mapping) else None
+    return len(tokens) if isinstance(tokens, list) and tokens else None
+
+
+def served_adapters(client: Asking, models: Sequence[Mapping[str, Any]], model: str) -> dict[str, Any]:
+    """How adapters are chosen and which there are: vLLM lists them as models with a parent."""
+    named = [str(row.get("id")) for row in models if row.get("parent")]
+    if named:
+        return {"lora": "model", "adapters": tuple(named)}
+    reply, _ = client.attempt(f"{client.root}/lora-adapters")
+    rows = reply if isinstance(reply, list) else []
+    files = [str(row.get("path")) for row in rows if isinstance(row, Mapping) and row.get("path")]
+    return {"lora": "request", "adapters": tuple(files)} if files else {}
+
+
+def find_served(record: Record, adapter: str) -> int:
+    """The place in `record.adapters` of a name, a folder or a file.
+
+    A file is known by its name, by the folder's name in it, or by the hash of the folder's weights, after
+    which GGUF twins in the cache are named.
+
+    Raises:
+        AdapterError: the server does not have it.
+    """
+    path = Path(adapter)
+    wanted = {adapter, path.name, path.stem}
+    weights = path / WEIGHTS
+    digest = file_hash(weights) if weights.is_file() else ""
+    for place, served in enumerate(record.adapters):
+        name = Path(served)
+        if wanted & {served, name.name, name.stem} or (digest and name.name.startswith(digest)):
+            return place
+    have = ", ".join(record.adapters) or "none"
+    raise AdapterError(
+        f"The server of {record.model} has no adapter {adapter!r}; it has: {have}. Start it with that "
+        "adapter (`llmrec adapters export` prints how), then probe anew: llmrec models show --refresh."
+    )

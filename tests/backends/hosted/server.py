@@ -1,0 +1,337 @@
+"""An OpenAI-compatible server whose model is a hash function, with the faults that servers are known for.
+
+A token is a word with the blank before it. `logprob` is the model: what it says of a token after a text holds
+for the next token, for an echo and for a chat alike.
+"""
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+MODEL = "hash-1"
+LETTERS = [f" {chr(65 + i)}" for i in range(26)]
+VOCABULARY = [*LETTERS, " Yes", " No", " nine", " ten", *(f" word{i}" for i in range(60))]
+ANSWERS = {token.strip() for token in (*LETTERS, " Yes", " No")}
+NUMBERED = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
+
+
+def tokens_of(text: str) -> list[str]:
+    return re.findall(r"\n|[^\S\n]?[^\s]+|[^\S\n]", text)
+
+
+def logprob(text: str, token: str) -> float:
+    if text.endswith(" eight") and token == " nine":
+        return -0.5
+    digest = hashlib.sha256(f"{text}\0{token}".encode()).digest()
+    dice = int.from_bytes(digest[:4], "big") / 2**32
+    return -3.0 - 2 * dice if token.strip() in ANSWERS else -4.0 - 8 * dice
+
+
+def likelihood(prompt: str, continuation: str) -> float:
+    """What the model says of a whole continuation."""
+    total, text = 0.0, prompt
+    for token in tokens_of(prompt + continuation)[len(tokens_of(prompt)) :]:
+        total += logprob(text, token)
+        text += token
+    return total
+
+
+def best_first(prompt: str) -> list[int]:
+    """The numbers of the listed candidates, titles late in the alphabet first."""
+    return [int(n) for n, _ in sorted(NUMBERED.findall(prompt), key=lambda row: row[1], reverse=True)]
+
+
+@dataclass
+class Ways:
+    """What the server gives, and how it gives it."""
+
+    completions: bool = True
+    logprobs: bool = True
+    top: int = 20
+    """A request for more is refused."""
+    shape: str = "legacy"
+    echo: str = "right"
+    """`right`, `shifted` (off by one), `silent` (200 without), `refused`."""
+    prompt_logprobs: bool = False
+    chat: bool = True
+    chat_top: int = 20
+    schema: str = "json_schema"
+    """What it keeps to; another form is refused. `ignored`: it takes any and keeps to none."""
+    embeddings: bool = True
+    tokenizer: bool = False
+    thinks: str = ""
+    """`always`, or `unless told` by chat_template_kwargs."""
+    limit: str = "max_tokens"
+    takes_temperature: bool = True
+    refuses: bool = False
+    answer: Callable[[str], str] | None = None
+    """The text answered to a chat instead of the right one."""
+    models: list[dict[str, Any]] = field(default_factory=lambda: [{"id": MODEL, "max_model_len": 512}])
+    lora: list[dict[str, Any]] = field(default_factory=list)
+    cached: int = 0
+    usage: bool = True
+    fault: Callable[[int, str], Any] = lambda number, path: None
+    """From the request's number (from 0) and path to a fault, or None: (status, headers, message), `cut`,
+    `malformed`, `hang`."""
+
+
+class Refused(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, ways: Ways) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.ways = ways
+        self.seen: list[tuple[str, bytes, dict[str, str]]] = []
+        self.busy = self.most_busy = 0
+        self.lock = threading.Lock()
+
+    def handle_error(self, request, client_address):
+        """A client that goes away is what some tests do."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def bodies(self, path: str = "") -> list[dict[str, Any]]:
+        return [json.loads(body) for seen, body, _ in self.seen if body and seen.endswith(path)]
+
+    def forget(self) -> None:
+        self.seen.clear()
+
+
+@contextmanager
+def serving(ways: Ways | None = None) -> Iterator[Server]:
+    server = Server(ways or Ways())
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def log_message(self, *arguments):
+        """Silence."""
+
+    def do_GET(self):
+        self._answer(b"")
+
+    def do_POST(self):
+        self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _answer(self, raw: bytes) -> None:
+        server = self.server
+        with server.lock:
+            number = len(server.seen)
+            server.seen.append((self.path, raw, dict(self.headers)))
+            server.busy += 1
+            server.most_busy = max(server.most_busy, server.busy)
+        try:
+            self._reply(number, raw)
+        finally:
+            with server.lock:
+                server.busy -= 1
+
+    def _reply(self, number: int, raw: bytes) -> None:
+        fault = self.server.ways.fault(number, self.path)
+        if isinstance(fault, tuple):
+            status, headers, message = fault
+            return self._send(status, {"error": {"message": message}}, headers)
+        if fault == "hang":
+            time.sleep(0.5)
+        try:
+            reply = Model(self.server.ways).reply(self.path, json.loads(raw) if raw else {})
+        except Refused as refused:
+            return self._send(refused.status, {"error": {"message": str(refused)}}, {})
+        body = json.dumps(reply).encode()
+        if fault == "cut":
+            self.wfile.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n{"
+            )
+            self.close_connection = True
+            return None
+        return self._write(200, body[: len(body) // 2] if fault == "malformed" else body, {})
+
+    def _send(self, status: int, value: Any, headers: dict[str, str]) -> None:
+        self._write(status, json.dumps(value).encode(), headers)
+
+    def _write(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {
+            **headers,
+            "Content-Type": "application/json",
+            "Content-Length": len(body),
+        }.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Model:
+    def __init__(self, ways: Ways) -> None:
+        self.ways = ways
+
+    def reply(self, path: str, body: dict[str, Any]) -> Any:
+        handlers = {
+            "/v1/models": lambda body: {"object": "list", "data": self.ways.models},
+            "/v1/completions": self.completion,
+            "/v1/chat/completions": self.chat,
+            "/v1/embeddings": self.embeddings,
+            "/tokenize": self.tokenize,
+            "/lora-adapters": lambda body: self.ways.lora,
+        }
+        if path not in handlers:
+            raise Refused(404, "Not Found")
+        return handlers[path](body)
+
+    def tokenize(self, body):
+        if not self.ways.tokenizer or "content" not in body:
+            raise Refused(404, "Not Found")
+        return {"tokens": list(range(len(tokens_of(body["content"]))))}
+
+    def embeddings(self, body):
+        if not self.ways.embeddings:
+            raise Refused(501, "This server does not support embeddings.")
+        rows = []
+        for i, text in enumerate(body["input"]):
+            digest = hashlib.sha256(text.encode()).digest()
+            rows.append({"index": i, "embedding": [byte / 255 for byte in digest[:8]]})
+        return {"data": rows[::-1], "usage": {"prompt_tokens": len(rows)}}
+
+    def completion(self, body):
+        if not self.ways.completions:
+            raise Refused(404, "This is a chat model and not supported in the v1/completions endpoint.")
+        prompt, count = body["prompt"], body.get("logprobs")
+        size = len(tokens_of(prompt))
+        context = self.ways.models[0].get("max_model_len", 10**9)
+        if size > context:
+            raise Refused(
+                400,
+                f"This model's maximum context length is {context} tokens. However, you "
+                f"requested {size} tokens.",
+            )
+        if count is not None and count > self.ways.top:
+            raise Refused(400, f"logprobs must be at most {self.ways.top}")
+        choice: dict[str, Any] = {"text": " nine", "index": 0, "finish_reason": "length"}
+        if body.get("echo"):
+            choice |= self._echo(prompt)
+        elif "prompt_logprobs" in body and self.ways.prompt_logprobs:
+            choice["prompt_logprobs"] = self._prompt_logprobs(prompt)
+        elif count and self.ways.logprobs:
+            choice["logprobs"] = self._next(prompt, count)
+        return self._with_usage({"choices": [choice]}, size, 1)
+
+    def _with_usage(self, reply, sent, answered):
+        if self.ways.usage:
+            details = {"cached_tokens": self.ways.cached}
+            reply["usage"] = {
+                "prompt_tokens": sent, "completion_tokens": answered, "prompt_tokens_details": details
+            }  # fmt: skip
+        return reply
+
+    def _values(self, prompt):
+        tokens, text, values = tokens_of(prompt), "", []
+        for token in tokens:
+            values.append(logprob(text, token))
+            text += token
+        return tokens, values
+
+    def _echo(self, prompt):
+        if self.ways.echo == "refused":
+            raise Refused(400, "echo is not supported")
+        if self.ways.echo == "silent":
+            return {"logprobs": None}
+        tokens, values = self._values(prompt)
+        if self.ways.echo == "shifted":
+            ends = [sum(map(len, tokens[: i + 1])) for i in range(len(tokens))]
+            values = [logprob(prompt[:end], token) for token, end in zip(tokens, ends, strict=True)]
+        return {"logprobs": {"tokens": [*tokens, " x"], "token_logprobs": [None, *values[1:], -1.0]}}
+
+    def _prompt_logprobs(self, prompt):
+        tokens, values = self._values(prompt)
+        rows = [
+            {str(abs(hash(t))): {"logprob": v, "decoded_token": t}}
+            for t, v in zip(tokens, values, strict=True)
+        ]
+        return [None, *rows[1:]]
+
+    def _next(self, prompt, count):
+        scored = sorted(((logprob(prompt, t), t) for t in VOCABULARY), reverse=True)[:count]
+        if self.ways.shape == "legacy":
+            return {"tokens": [scored[0][1]], "token_logprobs": [scored[0][0]],
+                    "top_logprobs": [{t: v for v, t in scored}]}  # fmt: skip
+        return {"content": [self._chat_entry(scored)]}
+
+    def _chat_entry(self, scored):
+        entries = [{"token": "?", "bytes": list(t.encode()), "logprob": v} for v, t in scored]
+        return {**entries[0], "top_logprobs": entries}
+
+    def chat(self, body):
+        ways = self.ways
+        if not ways.chat:
+            raise Refused(404, "Not Found")
+        if ways.limit not in body:
+            raise Refused(400, f"Use {ways.limit!r} instead.")
+        if "temperature" in body and not ways.takes_temperature:
+            raise Refused(400, "Unsupported value: 'temperature'")
+        prompt = body["messages"][-1]["content"]
+        choice: dict[str, Any] = {"message": self._message(prompt, body), "finish_reason": "stop"}
+        if body.get("logprobs") and ways.logprobs:
+            if body["top_logprobs"] > ways.chat_top:
+                raise Refused(400, f"top_logprobs must be at most {ways.chat_top}")
+            scored = sorted(((logprob(prompt, t), t.strip()) for t in VOCABULARY), reverse=True)
+            choice["logprobs"] = {"content": [self._chat_entry(scored[: body["top_logprobs"]])]}
+        return self._with_usage({"choices": [choice]}, len(tokens_of(prompt)), 5)
+
+    def _message(self, prompt, body):
+        if self.ways.refuses and "Say hello" not in prompt:
+            return {"content": None, "refusal": "I cannot help with that."}
+        text = self._text(prompt, body)
+        told = body.get("chat_template_kwargs") == {"enable_thinking": False}
+        if self.ways.thinks == "always" or (self.ways.thinks and not told):
+            text = f"<think>\nHm {{2, 1}}.\n</think>\n\n{text}"
+        return {"role": "assistant", "content": text}
+
+    def _text(self, prompt, body):
+        if self.ways.answer and "Say hello" not in prompt:
+            return self.ways.answer(prompt)
+        form = body.get("response_format", {}).get("type", "")
+        if (
+            form
+            and self.ways.schema not in (form, "ignored")
+            and not form == self.ways.schema.removesuffix("_schema")
+        ):
+            raise Refused(400, f"response_format {form} is not supported")
+        if "Say hello" in prompt:
+            return self._hello(body.get("response_format", {}))
+        return json.dumps({"ranking": best_first(prompt)})
+
+    def _hello(self, asked):
+        schema = asked.get("schema") or asked.get("json_schema", {}).get("schema")
+        if schema and self.ways.schema not in ("ignored", "json_object"):
+            return json.dumps({"number": schema["properties"]["number"]["enum"][0]})
+        return (
+            '{"say": "hello"}'
+            if asked.get("type") == "json_object" and self.ways.schema != "ignored"
+            else "hello"
+        )

@@ -1,0 +1,61 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmrec_prompt.backends.openai.privacy import Redactor, luhn
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("mail bob.b+x@mail.example.org now", "mail [e-mail] now"),
+        ("call +49 (30) 123-45678", "call [phone]"),
+        ("call 030 1234567", "call [phone]"),
+        ("call 555-867-5309.", "call [phone]."),
+        ("pay 4111 1111 1111 1111", "pay [card]"),
+        ("pay 5500-0000-0000-0004", "pay [card]"),
+        ("a@b.co\nc@d.co", "[e-mail]\n[e-mail]"),
+    ],
+)
+def test_what_is_a_persons_own_is_taken_out(text, sent):
+    assert Redactor()(text) == (sent, text.count("@") or 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1917 1984 2001 2010 2012",
+        "Apollo 13, 2001: A Space Odyssey, 007",
+        "10,000 BC",
+        "The 39 Steps\n12 Angry Men\n21 Grams\n8½",
+        "Order 4111 1111 1111 1112",
+        "user @ home",
+        "12. 101 Dalmatians (1996)",
+        "iPhone 15 128GB A2846",
+    ],
+)
+def test_what_only_looks_like_it_stays(text):
+    assert Redactor()(text) == (text, 0)
+
+
+def test_own_patterns_come_after():
+    assert Redactor([r"C-\d+"])("C-12 and a@b.co") == ("[redacted] and [e-mail]", 2)
+    with pytest.raises(ValueError, match="is no regular expression"):
+        Redactor(["("])
+
+
+@given(st.lists(st.integers(0, 9), min_size=11, max_size=17))
+def test_one_last_digit_of_ten_makes_a_card(digits):
+    text = "".join(map(str, digits))
+    assert sum(luhn(f"{text}{last}") for last in range(10)) == 1
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="@0123456789")))
+def test_a_text_without_digits_and_at_is_sent_as_it_is(text):
+    assert Redactor()(text) == (text, 0)
+
+
+@given(st.text())
+def test_taking_out_twice_takes_out_no_more(text):
+    once, _ = Redactor()(text)
+    assert Redactor()(once)[1] == 0
