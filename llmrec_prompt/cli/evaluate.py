@@ -1,95 +1,172 @@
-"""`llmrec eval run | report`."""
+"""`llmrec eval run | report | compare`."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from llmrec_prompt.backends import DEFAULT_MODEL
+from llmrec_prompt.backends import DEFAULT_MODEL, load_backend
 from llmrec_prompt.cli import options as o
-from llmrec_prompt.cli.output import console, errors, print_json, print_rows, progress
-from llmrec_prompt.evaluate import Plan, Report, RunDirectory, evaluate, write_report
-from llmrec_prompt.evaluate.offline import ALL
+from llmrec_prompt.cli.adapt import parsed
+from llmrec_prompt.cli.eval_output import print_differences, print_estimate, print_report, print_suite
+from llmrec_prompt.cli.output import progress
+from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.evaluate import Plan, RunDirectory, evaluate, write_report
+from llmrec_prompt.evaluate.estimate import estimate
+from llmrec_prompt.evaluate.offline import ALL, check_rankers
+from llmrec_prompt.evaluate.report_sheet import is_run
+from llmrec_prompt.evaluate.run_pair import compare_folders
+from llmrec_prompt.evaluate.suite import Paper, Suite, papers
+from llmrec_prompt.evaluate.suite_run import check_all, make_exams, report_suite, run_suite
+from llmrec_prompt.evaluate.trackers import log_reports
 
 app = typer.Typer(no_args_is_help=True, help="Offline evaluation.")
-METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@10", "mrr")
+EVERY = ",".join(ALL)
+WITH_SUITE = ("suite", "changes", "dry_run", "out", "resume", "tracker", "as_json")
+"""Options that go with a suite; all else is written in it."""
+
+SuiteFile = Annotated[Path | None, typer.Argument(help="A suite in YAML.", metavar="SUITE.yaml")]
+Data = Annotated[str | None, typer.Option(help="Folder of a data set, or sample:NAME.", metavar="DIR")]
+Protocol = Annotated[
+    str, typer.Option(help="leave-last-out, global-time, cold-user, cold-item, cold-domain.")
+]
+Users = Annotated[int, typer.Option(help="How many users, by a seeded order.")]
+Candidates = Annotated[int, typer.Option(help="Target and negatives together.")]
+Negatives = Annotated[
+    str, typer.Option(help="uniform, popular, retrieved, impressions, full, or a candidates file.")
+]
+Shown = Annotated[int | None, typer.Option(help="Show only so many of the latest items; all by default.")]
+Names = Annotated[str, typer.Option(help="Names, separated by commas.")]
+Baseline = Annotated[str | None, typer.Option(help="Held against all others; popularity by default.")]
+Weight = Annotated[
+    float | None, typer.Option(help="The encoder's; the adapter's own for these negatives by default.")
+]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a value of the suite.", metavar="users=20")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and what it would take.")]
+Out = Annotated[Path | None, typer.Option(help="Run directory; runs/… by default.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+Tracker = Annotated[
+    list[str] | None, typer.Option(help="Log to mlflow or tensorboard too; repeat it.", metavar="NAME")
+]
+Run = Annotated[Path, typer.Argument(help="A run directory, or a suite's.", metavar="RUN")]
 
 
 @app.command()
 def run(
-    data: o.Data,
-    users: Annotated[int, typer.Option(help="How many users, by a seeded order.")] = 200,
-    candidates: Annotated[int, typer.Option(help="Target and negatives together.")] = 20,
-    negatives: Annotated[str, typer.Option(help="uniform, popular, or a candidates file.")] = "uniform",
-    rankers: Annotated[str, typer.Option(help="Names, separated by commas.")] = ",".join(ALL),
+    context: typer.Context,
+    suite: SuiteFile = None,
+    data: Data = None,
+    protocol: Protocol = "leave-last-out",
+    users: Users = 200,
+    candidates: Candidates = 20,
+    negatives: Negatives = "uniform",
+    history: Shown = None,
+    rankers: Names = EVERY,
+    baseline: Baseline = None,
     model: o.Model = DEFAULT_MODEL,
     domain: o.DomainName = None,
     language: o.Language = None,
     adapter: o.Adapter = None,
-    popularity_weight: Annotated[
-        float | None, typer.Option(help="The encoder's; the adapter's own for these negatives by default.")
-    ] = None,
+    popularity_weight: Weight = None,
     embedder: o.Embedder = "auto",
     seed: o.Seed = 0,
-    out: Annotated[Path | None, typer.Option(help="Run directory; runs/… by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    changes: Changes = None,
+    dry_run: DryRun = False,
+    out: Out = None,
+    resume: Resume = False,
+    tracker: Tracker = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """Leave each user's last item out, rank it among others, report who finds it.
+    """Hide what users did next, rank it among others, report who finds it.
 
     Example: `llmrec eval run --data sample:movies --users 12 --rankers random,popularity,fused`
+
+    Example: `llmrec eval run eval/suites/zero_shot.yaml --dry-run`
     """
-    plan = Plan(
-        data=data,
-        users=users,
-        candidates=candidates,
-        negatives=negatives,
-        rankers=tuple(name.strip() for name in rankers.split(",") if name.strip()),
-        model=model,
-        domain=domain,
-        language=language,
-        adapter=adapter,
-        popularity_weight=popularity_weight,
-        embedder=embedder,
-        seed=seed,
-    )
+    asked = suite_of(context, suite, changes or []) if suite else plan_of(context.params)
+    if dry_run:
+        dry(asked, as_json=as_json)
+    elif isinstance(asked, Suite):
+        whole(asked, out, tracker or [], resume=resume, as_json=as_json)
+    else:
+        single(asked, out, tracker or [], resume=resume, as_json=as_json)
+
+
+def plan_of(given: Mapping[str, Any]) -> Plan:
+    """The options as a plan.
+
+    Raises:
+        ConfigError: there is no data, or something that only a suite can have.
+    """
+    if given["data"] is None or given["changes"]:
+        raise ConfigError("Give a suite in YAML, or --data with what to run on it; --set is for a suite.")
+    names = tuple(name.strip() for name in given["rankers"].split(",") if name.strip())
+    return Plan(**{f.name: given[f.name] for f in fields(Plan)} | {"rankers": names})
+
+
+def suite_of(context: typer.Context, path: Path, changes: list[str]) -> Suite:
+    """The suite, and no option beside it that would be overlooked.
+
+    Raises:
+        ConfigError: the file is no suite, or an option belongs into it.
+    """
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE" and name not in WITH_SUITE:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} is not for a suite. Write it in {path}, or --set KEY=VALUE.")
+    return Suite.load(path, parsed(changes))
+
+
+def dry(asked: Suite | Plan, *, as_json: bool) -> None:
+    """Check everything, and say what it would take."""
+    cells, prices = (papers(asked), asked.prices) if isinstance(asked, Suite) else ([Paper((asked,))], {})
+    backend = cache(load_backend)
+    for cell in cells:
+        for plan in cell.plans:
+            check_rankers(plan)
     with progress():
-        result = evaluate(plan, out=out, resume=resume)
-    print_report(result, as_json=as_json)
+        exams = make_exams(cells)
+        check_all(cells, exams, backend)
+        lines = estimate(cells, exams, backend)
+    print_estimate(lines, prices, as_json=as_json)
+
+
+def whole(suite: Suite, out: Path | None, trackers: Sequence[str], *, resume: bool, as_json: bool) -> None:
+    """Run a suite."""
+    with progress():
+        done = run_suite(suite, out=out, resume=resume)
+    log_reports(trackers, done.sheets, Path(done.run))
+    print_suite(done, as_json=as_json)
+
+
+def single(plan: Plan, out: Path | None, trackers: Sequence[str], *, resume: bool, as_json: bool) -> None:
+    """Run a plan."""
+    with progress():
+        done = evaluate(plan, out=out, resume=resume)
+    log_reports(trackers, [done], Path(done.facts["run"]))
+    print_report(done, as_json=as_json)
 
 
 @app.command("report")
-def report_(
-    folder: Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")], as_json: o.AsJson = False
+def report_(folder: Run, baseline: Baseline = None, as_json: o.AsJson = False) -> None:
+    """Write all forms of a report again. Example: `llmrec eval report runs/my-run`."""
+    if is_run(folder):
+        print_report(write_report(RunDirectory(folder), baseline=baseline), as_json=as_json)
+    else:
+        print_suite(report_suite(folder, baseline=baseline), as_json=as_json)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run directory, or a suite's.", metavar="RUN_A")],
+    second: Annotated[Path, typer.Argument(help="Another one of the same exam.", metavar="RUN_B")],
+    as_json: o.AsJson = False,
 ) -> None:
-    """Report on a run again. Example: `llmrec eval report runs/my-run`."""
-    print_report(write_report(RunDirectory(folder)), as_json=as_json)
-
-
-def print_report(result: Report, *, as_json: bool) -> None:
-    """The best first; mean and 95 % interval of the main metric."""
-    if as_json:
-        print_json(result.as_dict())
-        return
-    rows = [
-        [
-            name,
-            *(scores[m]["mean"] for m in METRICS),
-            f"{scores['ndcg@10']['low']:.3f}-{scores['ndcg@10']['high']:.3f}",
-        ]
-        for name, scores in result.rankers.items()
-    ]
-    rows.append(["(chance)", *(result.chance[m] for m in METRICS), ""])
-    facts = result.facts
-    console.print(
-        f"{facts['data']}, {facts['protocol']}, {facts['users']} users, {facts['candidates']} candidates "
-        f"({facts['negatives']} negatives), seed {facts['seed']}",
-        markup=False,
-        highlight=False,
-    )
-    print_rows(["ranker", *METRICS, "ndcg@10 95 %"], rows)
-    for name, events in result.events.items():
-        if events:
-            counted = ", ".join(f"{event} {count}" for event, count in events.items())
-            errors.print(f"{name}: {counted}", style="yellow", markup=False, highlight=False)
-    errors.print(f"Rows are in {facts['run']}", style="dim", markup=False, highlight=False)
+    """Which differences between two runs are real. Example: `llmrec eval compare runs/a runs/b`."""
+    print_differences(compare_folders(first, second), as_json=as_json)

@@ -12,6 +12,8 @@ from llmrec_prompt.backends import DEFAULT_MODEL, Backend, adapter_identity
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.cases import KINDS, Ask, Exam, make_exam
+from llmrec_prompt.evaluate.list_tables import write_lists
+from llmrec_prompt.evaluate.rates import record
 from llmrec_prompt.evaluate.report_files import write_report
 from llmrec_prompt.evaluate.report_sheet import Report
 from llmrec_prompt.evaluate.run import RunDirectory, manifest_name
@@ -96,7 +98,10 @@ def evaluate(
     kept = {name: cached(ranker, recommender, store) for name, ranker in rankers.items()}
     run_exam(exam, kept, run, seed=plan.seed)
     store.close()
-    return write_report(run)
+    write_lists(run, exam)
+    found = write_report(run)
+    record(plan, found.costs)
+    return found
 
 
 def check_rankers(plan: Plan) -> None:

@@ -1,5 +1,6 @@
 """From the rows of one exam to its report: means, intervals, comparisons, events, curves; plain values."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,7 @@ class Report:
     costs: Mapping[str, Mapping[str, Any]]
     chance: Mapping[str, float]
     more: Mapping[str, Any] = field(default_factory=dict)
-    """`answered`, `refusals`, `baseline`, `comparisons`, `headline`, `curves`."""
+    """`answered`, `refusals`, `baseline`, `comparisons`, `headline`, `curves`, `lists`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, the best ranker first."""
@@ -96,8 +97,19 @@ def summarise(runs: Sequence[RunDirectory], *, baseline: str | None = None) -> R
             "headline": headline(found, order, seed),
             "comparisons": comparisons(found, order, against, seed) if against else [],
             "curves": curves(found, order),
+            "lists": lists_of(labelled),
         },
     )
+
+
+def lists_of(labelled: Labelled) -> dict[str, Any]:
+    """What was found about the lists when they were there to be looked at; see `list_tables`."""
+    found = {}
+    for run, labels in labelled:
+        path = run.folder / "lists.json"
+        tables = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        found.update({labels[name]: table for name, table in tables.items()})
+    return found
 
 
 def label(runs: Sequence[RunDirectory]) -> Labelled:

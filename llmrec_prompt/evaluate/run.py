@@ -34,22 +34,8 @@ class RunDirectory:
         Raises:
             ConfigError: it exists and `resume` is not set, or its manifest says otherwise.
         """
-        run = cls(folder)
-        path = folder / "manifest.json"
-        if path.exists():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            differing = [k for k in {*found, *manifest} if found.get(k) != manifest.get(k)]
-            if differing:
-                key = sorted(differing)[0]
-                raise ConfigError(
-                    f"Run {folder} was made with {key} {found.get(key)!r}, now it is {manifest.get(key)!r}. "
-                    "Choose another --out."
-                )
-            if not resume:
-                raise ConfigError(f"Run {folder} is there already. Say --resume to go on, or another --out.")
-        else:
-            write_atomically(path, json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
-        return run
+        claim(folder / "manifest.json", manifest, resume=resume)
+        return cls(folder)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -81,6 +67,27 @@ class RunDirectory:
             if path.exists():
                 with path.open("rb+") as file:
                     file.truncate(_end_of_lines(file))
+
+
+def claim(path: Path, manifest: Mapping[str, Any], *, resume: bool) -> None:
+    """Write a manifest, or find the same one there.
+
+    Raises:
+        ConfigError: it is there and `resume` is not set, or it says otherwise.
+    """
+    if not path.exists():
+        write_atomically(path, json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    differing = [k for k in {*found, *manifest} if found.get(k) != manifest.get(k)]
+    if differing:
+        key = min(differing)
+        raise ConfigError(
+            f"Run {path.parent} was made with {key} {found.get(key)!r:.200}, now it is "
+            f"{manifest.get(key)!r:.200}. Choose another --out."
+        )
+    if not resume:
+        raise ConfigError(f"Run {path.parent} is there already. Say --resume to go on, or another --out.")
 
 
 def read_lines(path: Path) -> Iterator[Row]:

@@ -1,0 +1,152 @@
+"""What people and programs see of an evaluation: tables on stdout, remarks on stderr, JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmrec_prompt.cli.output import console, errors, print_json, print_rows
+from llmrec_prompt.evaluate import Report
+from llmrec_prompt.evaluate.estimate import Line, total
+from llmrec_prompt.evaluate.metrics import METRICS
+from llmrec_prompt.evaluate.report_curves import MAIN_METRIC
+from llmrec_prompt.evaluate.report_text import about, title, unanswered
+from llmrec_prompt.evaluate.suite_run import SuiteReport
+
+CLOSE = "too close to call"
+
+
+def print_report(result: Report, *, as_json: bool) -> None:
+    """The best first; mean and 95 % interval of the main metric."""
+    if as_json:
+        print_json(result.as_dict())
+        return
+    print_sheet(result)
+    _remark(f"Rows, report.html and files for trec_eval are in {result.facts['run']}")
+
+
+def print_suite(result: SuiteReport, *, as_json: bool) -> None:
+    """A table for every exam."""
+    if as_json:
+        print_json(result.as_dict())
+        return
+    for sheet in result.sheets:
+        print_sheet(sheet)
+        console.print()
+    _remark(f"One report of all: {result.run}/report.html")
+
+
+def print_sheet(result: Report) -> None:
+    """One exam."""
+    rows = [
+        [
+            name + unanswered(result, name),
+            *(scores[m]["mean"] for m in METRICS),
+            f"{scores[MAIN_METRIC]['low']:.3f}-{scores[MAIN_METRIC]['high']:.3f}",
+            _call(result, name),
+        ]
+        for name, scores in result.rankers.items()
+    ]
+    rows.append(["(chance)", *(result.chance.get(m, "") for m in METRICS), "", ""])
+    console.print(f"{title(result)}: {about(result)}", markup=False, highlight=False)
+    baseline = result.more["baseline"]
+    print_rows(["ranker", *METRICS, f"{MAIN_METRIC} 95 %", f"against {baseline or 'nothing'}"], rows)
+    for name, events in result.events.items():
+        if events:
+            counted = ", ".join(f"{event} {count}" for event, count in events.items())
+            errors.print(f"{name}: {counted}", style="yellow", markup=False, highlight=False)
+    for name, why in result.more["refusals"].items():
+        errors.print(f"{name} refused: {why}", style="yellow", markup=False, highlight=False)
+    if result.more["headline"]:
+        _remark(result.more["headline"])
+
+
+def _call(result: Report, name: str) -> str:
+    """What the test of the main metric says of a ranker."""
+    tests = result.more["comparisons"]
+    return next((t["call"] for t in tests if (t["ranker"], t["metric"]) == (name, MAIN_METRIC)), "")
+
+
+def print_estimate(lines: Sequence[Line], prices: Mapping[str, float], *, as_json: bool) -> None:
+    """What would run, line by line, and the sums."""
+    rows, sums = [line.as_dict(prices) for line in lines], total(lines, prices)
+    if as_json:
+        print_json({"runs": rows, "total": sums})
+        return
+    heads = [
+        "data",
+        "protocol",
+        "negatives",
+        "ranker",
+        "model",
+        "adapter",
+        "users",
+        "seconds",
+        "tokens",
+        "cost",
+    ]
+    cells = [[_cell(row[head]) for head in heads] + [row["from"]] for row in rows]
+    print_rows([*heads, "from"], cells)
+    console.print(
+        f"In all: {len(rows)} rankers, about {in_words(sums['seconds'])}, {sums['tokens']} tokens, "
+        f"cost {money(sums['cost'])}.",
+        markup=False,
+        highlight=False,
+    )
+    measured = sums["measured"]
+    _remark(
+        f"{len(rows) - measured} lines are from recorded rates of earlier runs here, {measured} from a few "
+        "real questions. What is in the cache of scores costs less."
+    )
+
+
+def _cell(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def money(cost: float | None) -> str:
+    """What it costs, or what is missing to say so."""
+    if cost is None:
+        return "unknown: give `prices: {MODEL: price of a million tokens}` in the suite"
+    return f"{cost:.2f}" if cost else "nothing"
+
+
+def in_words(seconds: float) -> str:
+    """A duration for people.
+
+    >>> in_words(4), in_words(150), in_words(9000)
+    ('4 s', '2.5 min', '2.5 h')
+    """
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def print_differences(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """What two runs differ in, test by test."""
+    if as_json:
+        print_json(dict(found))
+        return
+    rows = [
+        [
+            t["exam"],
+            t["ranker"],
+            t["metric"],
+            t["a"],
+            t["b"],
+            f"{t['difference']:+.3f}",
+            t["p_holm"],
+            t["call"],
+        ]
+        for t in found["tests"]
+    ]
+    print_rows(["exam", "ranker", "metric", "A", "B", "A - B", "p (Holm)", "A is"], rows)
+    for test in found["tests"]:
+        if test["call"] != CLOSE:
+            console.print(test["words"], markup=False, highlight=False)
+    for side in ("a", "b"):
+        if found[f"only_{side}"]:
+            _remark(f"Only in {side.upper()}: {', '.join(found[f'only_{side}'])}")
+
+
+def _remark(text: str) -> None:
+    errors.print(text, style="dim", markup=False, highlight=False)

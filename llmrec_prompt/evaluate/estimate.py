@@ -1,0 +1,123 @@
+"""What a suite will take: time, tokens and money, before it runs.
+
+From the rates of earlier runs on this machine where there are some, else from a few real questions; each line
+says which. A rate is what one question and the preparing of one item cost.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llmrec_prompt.backends import Backend
+from llmrec_prompt.errors import ContextOverflow, DataError
+from llmrec_prompt.evaluate.exam import Exam
+from llmrec_prompt.evaluate.offline import Plan, make_recommender
+from llmrec_prompt.evaluate.rates import Rate, rate_key, recorded, uses_model
+from llmrec_prompt.evaluate.runner import answer, prepare_one
+from llmrec_prompt.evaluate.suite import Paper
+from llmrec_prompt.rank import Ranker
+from llmrec_prompt.rank.base import tokens_of
+
+PROBED = 3
+"""Real questions that stand for all where nothing is recorded."""
+HOSTED = ("openai:",)
+"""Beginnings of the models that cost money."""
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one ranker will take in one exam."""
+
+    plan: Plan
+    ranker: str
+    users: int
+    items: int
+    rate: Rate
+
+    @property
+    def seconds(self) -> float:
+        """In all."""
+        return self.users * self.rate.seconds + self.items * self.rate.item_seconds
+
+    @property
+    def tokens(self) -> float:
+        """In all; those that are reused are not counted."""
+        return self.users * self.rate.tokens + self.items * self.rate.item_tokens
+
+    def cost(self, prices: Mapping[str, float]) -> float | None:
+        """In the currency of the prices: nothing for a local model, None for a hosted one without a price."""
+        if not self.plan.model.startswith(HOSTED) or not uses_model(self.ranker, self.plan.embedder):
+            return 0.0
+        price = prices.get(self.plan.model)
+        return None if price is None else price * self.tokens / MILLION
+
+    def as_dict(self, prices: Mapping[str, float]) -> dict[str, Any]:
+        """Plain values."""
+        asked = {key: getattr(self.plan, key) for key in ("data", "protocol", "negatives", "history")}
+        model = self.plan.model if uses_model(self.ranker, self.plan.embedder) else None
+        took = {"seconds": round(self.seconds, 1), "tokens": round(self.tokens), "cost": self.cost(prices)}
+        who = {"ranker": self.ranker, "model": model, "adapter": self.plan.adapter if model else None}
+        return {**asked, **who, "users": self.users, **took, "from": self.rate.source}
+
+
+def estimate(asked: Sequence[Paper], exams: Sequence[Exam], backend: Any) -> list[Line]:
+    """A line for every ranker of every plan.
+
+    Args:
+        asked: the exams' plans.
+        exams: in the same order.
+        backend: gives the loaded model of a reference; called only where something is to be measured.
+    """
+    known = recorded()
+    lines = []
+    for paper, exam in zip(asked, exams, strict=True):
+        items = len(exam.questions.candidate_items())
+        for plan in paper.plans:
+            rates = _rates(plan, exam, backend, known)
+            lines += [Line(plan, name, len(exam.questions), items, rates[name]) for name in plan.rankers]
+    return lines
+
+
+def _rates(plan: Plan, exam: Exam, backend: Any, known: Mapping[str, Rate]) -> dict[str, Rate]:
+    rates = {name: known[key] for name in plan.rankers if (key := rate_key(plan, name)) in known}
+    missing = [name for name in plan.rankers if name not in rates]
+    if missing:
+        asks = any(uses_model(name, plan.embedder) for name in missing)
+        loaded: Backend | None = backend(plan.model) if asks else None
+        recommender = make_recommender(plan, exam, loaded)
+        rates |= {name: measure(recommender.ranker_of(name), exam, plan.seed) for name in missing}
+    return rates
+
+
+def measure(ranker: Ranker, exam: Exam, seed: int) -> Rate:
+    """Ask a few questions and time them; what a ranker refuses costs nothing."""
+    questions = exam.questions[:PROBED]
+    items = list({item.item_id: item for q in questions for item in q.candidates}.values())
+    ahead = prepare_one(ranker, items)
+    start, before = time.monotonic(), tokens_of(ranker)[0]
+    for question in questions:
+        try:
+            answer(ranker, question, seed)
+        except (DataError, ContextOverflow):
+            continue
+    tokens = tokens_of(ranker)[0] - before
+    return Rate(
+        seconds=(time.monotonic() - start) / len(questions),
+        tokens=tokens / len(questions),
+        item_seconds=ahead["seconds"] / len(items),
+        item_tokens=ahead["tokens"] / len(items),
+        source=f"{len(questions)} questions",
+    )
+
+
+def total(lines: Sequence[Line], prices: Mapping[str, float]) -> dict[str, Any]:
+    """Sums; `cost` is None where a hosted model has no price."""
+    costs = [line.cost(prices) for line in lines]
+    return {
+        "seconds": round(sum(line.seconds for line in lines), 1),
+        "tokens": round(sum(line.tokens for line in lines)),
+        "cost": None if None in costs else round(sum(c for c in costs if c is not None), 4),
+        "measured": sum(line.rate.source != "recorded" for line in lines),
+    }

@@ -1,0 +1,72 @@
+"""What rankers took in earlier runs on this machine, so that the next run can be estimated."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmrec_prompt.cache import cache_dir
+from llmrec_prompt.evaluate.run import write_atomically
+from llmrec_prompt.scorers import SCORERS
+from llmrec_prompt.scorers.embedders import embeds_with_model
+
+if TYPE_CHECKING:
+    from llmrec_prompt.evaluate.offline import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Seconds and tokens of a question, and of preparing an item; `source` says where they come from."""
+
+    seconds: float
+    tokens: float
+    item_seconds: float = 0.0
+    item_tokens: float = 0.0
+    source: str = "recorded"
+
+
+def uses_model(ranker: str, embedder: str) -> bool:
+    """Whether a language model takes part in a ranker.
+
+    >>> uses_model("bm25", "backend"), uses_model("embedding", "backend"), uses_model("fused", "auto")
+    (False, True, True)
+    """
+    if ranker == "embedding":
+        return embeds_with_model(embedder)
+    return ranker not in SCORERS
+
+
+def rate_key(plan: "Plan", ranker: str) -> str:
+    """What a rate holds for: a ranker, its model and adapter, the data, how many are ranked after what."""
+    own = [plan.model, plan.adapter or ""] if uses_model(ranker, plan.embedder) else []
+    number = plan.candidates if plan.negatives != "full" else "full"
+    return json.dumps([ranker, Path(plan.data).name, number, plan.history, *own])
+
+
+def recorded() -> dict[str, Rate]:
+    """Rates of earlier runs on this machine."""
+    try:
+        content = json.loads(_path().read_text(encoding="utf-8"))
+        return {key: Rate(**value) for key, value in content.items()}
+    except (OSError, ValueError, TypeError):  # none yet, or damaged: measured again
+        return {}
+
+
+def record(plan: "Plan", costs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Remember what a run took, for the next estimate; a ranker that was not asked says nothing."""
+    found = recorded()
+    for ranker, cost in costs.items():
+        if cost["computed"]:
+            items = cost.get("prepared") or 1
+            found[rate_key(plan, ranker)] = Rate(
+                seconds=cost["seconds_per_user"],
+                tokens=cost["tokens_per_user"],
+                item_seconds=cost.get("prepare_seconds", 0) / items,
+                item_tokens=cost.get("prepare_tokens", 0) / items,
+            )
+    write_atomically(_path(), json.dumps({key: asdict(rate) for key, rate in found.items()}, indent=1) + "\n")
+
+
+def _path() -> Path:
+    return cache_dir() / "rates.json"

@@ -1,0 +1,255 @@
+"""A suite of `llmrec eval run`: data x protocols x negatives x rankers x models x adapters x templates."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from llmrec_prompt.backends import DEFAULT_MODEL
+from llmrec_prompt.errors import ConfigError, UnknownName
+from llmrec_prompt.evaluate.offline import ALL, Plan
+from llmrec_prompt.evaluate.protocols import PROTOCOLS
+from llmrec_prompt.evaluate.rates import uses_model
+from llmrec_prompt.rank import MODES
+from llmrec_prompt.scorers import EMBEDDERS
+
+SHORT = {"data": "data", "protocols": "protocol", "adapters": "adapter"}
+"""Keys whose entries may be a name alone, and what that name then is."""
+NOBODY = "none"
+"""How a suite writes a model without an adapter; null does as well."""
+
+
+def _in_full(value: Any, info: ValidationInfo) -> Any:
+    """A name alone stands for an entry, and one entry for a list of it."""
+    key = SHORT[str(info.field_name)]
+    many = value if isinstance(value, list | tuple) else [value]
+    names = [None if one == NOBODY else one for one in many]
+    return [{key: one} if one is None or isinstance(one, str) else one for one in names]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Template(_Strict):
+    """Whose prompts speak, and in which language; the data set's own where nothing is said."""
+
+    domain: str | None = None
+    language: str | None = None
+
+
+class Asked(_Strict):
+    """A protocol; with several lengths of the history shown it is a cold-start curve."""
+
+    protocol: str
+    history: tuple[int | None, ...] = Field(default=(None,), min_length=1)
+
+
+class Adapted(_Strict):
+    """An adapter of the models, and which rankers are asked under it; all that use a model if None."""
+
+    adapter: str | None = None
+    rankers: tuple[str, ...] | None = None
+
+
+class Source(_Strict):
+    """A data set, and what is different for it."""
+
+    data: str
+    """A folder, relative to the working directory, or sample:NAME."""
+    users: int | None = Field(default=None, ge=1)
+    candidates: int | None = Field(default=None, ge=2)
+    negatives: tuple[str, ...] | None = None
+    protocols: tuple[Asked, ...] | None = None
+    adapters: tuple[Adapted, ...] | None = None
+    templates: tuple[Template, ...] | None = None
+
+    _short = field_validator("protocols", "adapters", mode="before")(_in_full)
+
+
+class Suite(_Strict):
+    """Everything that could change a number; each list is one side of the product."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    data: tuple[Source, ...] = Field(min_length=1)
+    protocols: tuple[Asked, ...] = Field(default=(Asked(protocol="leave-last-out"),), min_length=1)
+    negatives: tuple[str, ...] = Field(default=("uniform",), min_length=1)
+    users: int | None = Field(default=200, ge=1)
+    candidates: int = Field(default=20, ge=2)
+    rankers: tuple[str, ...] = Field(default=ALL, min_length=1)
+    models: tuple[str, ...] = Field(default=(DEFAULT_MODEL,), min_length=1)
+    adapters: tuple[Adapted, ...] = Field(default=(Adapted(),), min_length=1)
+    templates: tuple[Template, ...] = Field(default=(Template(),), min_length=1)
+    embedder: Literal["auto", "minilm", "backend"] = "auto"
+    popularity_weight: float | None = None
+    baseline: str | None = None
+    """The ranker that the others are held against; popularity if None."""
+    seed: int = 0
+    prices: dict[str, float] = {}
+    """For hosted models, what a million tokens costs; only `--dry-run` reads it."""
+
+    _short = field_validator("data", "protocols", "adapters", mode="before")(_in_full)
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Suite":
+        asked = [*self.protocols, *(one for source in self.data for one in source.protocols or ())]
+        under = [*self.adapters, *(one for source in self.data for one in source.adapters or ())]
+        for kind, names, known in (
+            ("ranker", [*self.rankers, *(name for one in under for name in one.rankers or ())], MODES),
+            ("protocol", [one.protocol for one in asked], tuple(PROTOCOLS)),
+            ("embedder", (self.embedder,), EMBEDDERS),
+        ):
+            for name in names:
+                if name not in known:
+                    raise ValueError(str(UnknownName(kind, name, known)))
+        for what in ("protocols", "negatives", "rankers", "models", "adapters", "templates"):
+            values = getattr(self, what)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{what} name something twice")
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, changes: Mapping[str, Any] | None = None) -> "Suite":
+        """Read a suite; its name is the file's if it has none.
+
+        Args:
+            path: the YAML file.
+            changes: values by key that win over the file's, such as {"users": 20}.
+
+        Raises:
+            ConfigError: the file is not a suite; says what and where.
+        """
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"Cannot read the suite {path}: {' '.join(str(error).split())}.") from error
+        if not isinstance(content, dict):
+            raise ConfigError(f"{path} is no suite: expected keys such as data, rankers and negatives.")
+        name = re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-.") or "suite"
+        return cls.parse({"name": name, **content, **(changes or {})}, str(path))
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any], where: str = "suite") -> "Suite":
+        """Check a suite given as plain values.
+
+        Raises:
+            ConfigError: something in it cannot be meant; says what and where.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise ConfigError(f"{where}: {_fault(error, content)}") from error
+
+
+def _fault(error: ValidationError, content: Mapping[str, Any]) -> str:
+    """The first thing that is wrong, in one line; an unknown key says which there are."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return str(UnknownName("key", place, _keys(first["loc"])))
+    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    found = "" if not place or first["input"] is content else f" (found {first['input']!r:.60})"
+    return f"{place + ': ' if place else ''}{message}{found}."
+
+
+def _keys(place: Sequence[int | str]) -> list[str]:
+    """What could have been written there."""
+    parts: dict[str, type[BaseModel]] = {"data": Source, "protocols": Asked, "adapters": Adapted}
+    parts["templates"] = Template
+    inner = [str(part) for part in place[:-1] if isinstance(part, str)]
+    known = parts[inner[-1]] if inner else Suite
+    return [".".join(map(str, [*place[:-1], key])) for key in known.model_fields]
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """One exam of a suite: everybody who answers it is in one table."""
+
+    plans: tuple[Plan, ...]
+    """First the rankers without a model, then one plan for each model, adapter and template."""
+
+    @property
+    def name(self) -> str:
+        """A folder name, without the number that makes it unique."""
+        plan = self.plans[0]
+        shown = "" if plan.history is None else f"-h{plan.history}"
+        return slug(
+            f"{Path(plan.data.replace(':', '-')).name}-{plan.protocol}-{Path(plan.negatives).stem}{shown}"
+        )
+
+
+def papers(suite: Suite) -> list[Paper]:
+    """The exams of a suite and who answers them.
+
+    Raises:
+        ConfigError: numbers or combinations that cannot be meant.
+    """
+    found = [
+        Paper(tuple(_plans(suite, source, asked.protocol, negatives, shown)))
+        for source in suite.data
+        for asked in source.protocols or suite.protocols
+        for negatives in source.negatives or suite.negatives
+        for shown in asked.history
+    ]
+    for paper in found:
+        _ = paper.plans[0].ask  # what cannot be asked shall fail before anything runs
+    return found
+
+
+def _plans(suite: Suite, source: Source, protocol: str, negatives: str, shown: int | None) -> Iterator[Plan]:
+    """The same questions for all; rankers without a model are asked once."""
+    common: dict[str, Any] = {
+        "data": source.data,
+        "protocol": protocol,
+        "negatives": negatives,
+        "history": shown,
+        "users": source.users or suite.users,
+        "candidates": source.candidates or suite.candidates,
+        "embedder": suite.embedder,
+        "popularity_weight": suite.popularity_weight,
+        "seed": suite.seed,
+    }
+    alone = tuple(name for name in suite.rankers if not uses_model(name, suite.embedder))
+    asking = tuple(name for name in suite.rankers if name not in alone)
+    if alone:
+        yield Plan(**common, rankers=alone, model=suite.models[0])
+    for model in suite.models if asking else ():
+        for under in source.adapters or suite.adapters:
+            for template in source.templates or suite.templates:
+                yield Plan(
+                    **common,
+                    rankers=asking if under.rankers is None else under.rankers,
+                    model=model,
+                    adapter=under.adapter,
+                    domain=template.domain,
+                    language=template.language,
+                )
+
+
+def slug(text: str) -> str:
+    """A text as part of a path.
+
+    >>> slug("hf:org/Name @1")
+    'hf-org-name-1'
+    """
+    return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.")
+
+
+def cell_name(plan: Plan) -> str:
+    """What a plan's run is called inside its exam."""
+    if not any(uses_model(name, plan.embedder) for name in plan.rankers):
+        return "baselines"
+    parts = [plan.model, plan.adapter, plan.domain, plan.language]
+    return slug("-".join(str(part) for part in parts if part))

@@ -1,0 +1,151 @@
+"""Run a suite: one folder, in it a run for every cell, and one report of all.
+
+Before anything is asked, every exam is made and every adapter is checked against its users.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from llmrec_prompt.backends import Backend, load_backend
+from llmrec_prompt.data import Dataset
+from llmrec_prompt.errors import DataError
+from llmrec_prompt.evaluate.cases import Exam, make_exam
+from llmrec_prompt.evaluate.offline import check_rankers, evaluate, refuse_leak
+from llmrec_prompt.evaluate.rates import uses_model
+from llmrec_prompt.evaluate.report_files import write_suite_report
+from llmrec_prompt.evaluate.report_sheet import Report, is_run, summarise
+from llmrec_prompt.evaluate.run import RunDirectory, claim
+from llmrec_prompt.evaluate.runner import default_folder
+from llmrec_prompt.evaluate.suite import Paper, Suite, cell_name, papers
+from llmrec_prompt.rank.swapping import find_adapter
+
+SUITE = "suite.json"
+"""The manifest of a folder of runs."""
+UNRELATED = ("prices",)
+"""What a suite says that changes no number."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteReport:
+    """The report of every exam of a suite, in the suite's order."""
+
+    name: str
+    sheets: tuple[Report, ...]
+    run: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, with what it cost and where it lies."""
+        return {"suite": self.name, "sheets": [sheet.as_dict() for sheet in self.sheets], "run": self.run}
+
+
+def run_suite(suite: Suite, *, out: Path | None = None, resume: bool = False) -> SuiteReport:
+    """Run a suite, or the rest of it, and report.
+
+    Args:
+        suite: what to run.
+        out: its folder; runs/NAME if None.
+        resume: go on with a suite that is there; without it that is an error.
+
+    Raises:
+        ConfigError: the folder holds another suite, something cannot be meant, or an adapter was trained on
+            users that are to be tested.
+        DataError: the data does not allow it.
+        AdapterError: an adapter is for another model.
+        UnknownName: there is no such model, adapter or domain.
+    """
+    asked = papers(suite)
+    exams, backend = make_exams(asked), cache(load_backend)
+    check_all(asked, exams, backend)
+    folder = out or default_folder(suite.name)
+    claim(folder / SUITE, manifest_of(suite), resume=resume)
+    for place, (paper, exam) in enumerate(zip(asked, exams, strict=True), start=1):
+        for plan in paper.plans:
+            cell = folder / f"{place:03d}-{paper.name}" / cell_name(plan)
+            model = backend(plan.model) if _asks(plan) else None
+            evaluate(plan, out=cell, resume=True, exam=exam, backend=model)
+    return report_suite(folder)
+
+
+def manifest_of(suite: Suite) -> dict[str, Any]:
+    """What of a suite could change a number."""
+    content = suite.model_dump(mode="json", exclude=set(UNRELATED))
+    return {**content, "rankers": list(suite.rankers)}
+
+
+def make_exams(asked: Sequence[Paper]) -> list[Exam]:
+    """The exam of each paper; a data set is read once.
+
+    Raises:
+        ConfigError, DataError: as `make_exam`.
+    """
+    read = cache(Dataset.load)
+    return [make_exam(read(paper.plans[0].data), paper.plans[0].ask) for paper in asked]
+
+
+def check_all(asked: Sequence[Paper], exams: Sequence[Exam], backend: Any) -> None:
+    """Refuse rankers, adapters and leaks before anything runs.
+
+    Args:
+        asked: the exams' plans.
+        exams: in the same order.
+        backend: gives the loaded model of a reference.
+
+    Raises:
+        ConfigError: an adapter was trained on a user to be tested.
+        AdapterError: an adapter is for another model.
+        UnknownName: there is no such adapter.
+    """
+    for paper, exam in zip(asked, exams, strict=True):
+        for plan in paper.plans:
+            check_rankers(plan)
+            if plan.adapter is not None:
+                loaded: Backend = backend(plan.model)
+                folder, card = find_adapter(plan.adapter, loaded.info.hash)
+                if card is not None:
+                    refuse_leak(exam, folder, card.name)
+
+
+def _asks(plan: Any) -> bool:
+    return any(uses_model(name, plan.embedder) for name in plan.rankers)
+
+
+def report_suite(folder: Path, *, baseline: str | None = None) -> SuiteReport:
+    """Write the report of a suite again, from the rows of its runs.
+
+    Raises:
+        DataError: the folder is no suite, or nothing of it was run.
+    """
+    runs = runs_of(folder)
+    name, wanted = _suite_facts(folder)
+    sheets = tuple(summarise(own, baseline=baseline or wanted) for own in runs)
+    found = SuiteReport(name, sheets, str(folder))
+    write_suite_report(folder, found.name, found.sheets, runs)
+    return found
+
+
+def runs_of(folder: Path) -> list[list[RunDirectory]]:
+    """The runs of each exam of a suite, or the one run that a folder is.
+
+    Raises:
+        DataError: it is neither, or holds no runs yet.
+    """
+    if is_run(folder):
+        return [[RunDirectory(folder)]]
+    if not (folder / SUITE).is_file():
+        raise DataError(f"{folder} holds neither manifest.json nor {SUITE}, so it is no evaluation run.")
+    groups: dict[Path, list[RunDirectory]] = {}
+    for path in sorted(folder.glob("*/*/manifest.json")):
+        groups.setdefault(path.parent.parent, []).append(RunDirectory(path.parent))
+    if not groups:
+        raise DataError(f"Nothing of the suite {folder} was run yet. Run it with --resume.")
+    return list(groups.values())
+
+
+def _suite_facts(folder: Path) -> tuple[str, str | None]:
+    """Name and baseline."""
+    content = json.loads((folder / SUITE).read_text(encoding="utf-8"))
+    return str(content["name"]), content.get("baseline")

@@ -1,0 +1,70 @@
+"""Reports handed to MLflow or TensorBoard, for those who keep their experiments there."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from llmrec_prompt.errors import MissingExtra, UnknownName
+from llmrec_prompt.evaluate.report_sheet import Report
+from llmrec_prompt.evaluate.report_text import title
+
+EXPERIMENT = "llmrec-prompt"
+
+
+def log_reports(names: Sequence[str], reports: Sequence[Report], folder: Path) -> None:
+    """Log every report to every tracker named.
+
+    Args:
+        names: `mlflow` (to `$MLFLOW_TRACKING_URI`, or its default store), `tensorboard` (to
+            FOLDER/tensorboard).
+        reports: one for each exam.
+        folder: of the run; its report.html goes to MLflow as well.
+
+    Raises:
+        UnknownName: there is no such tracker.
+        MissingExtra: it is not installed.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise UnknownName("tracker", name, TRACKERS)
+        TRACKERS[name](reports, folder)
+
+
+def scalars(report: Report) -> Iterator[tuple[str, float]]:
+    """Names and values: `RANKER/METRIC`, with the letters that trackers allow; `hr@10` is `hr_at_10`."""
+    for ranker, scores in report.rankers.items():
+        for metric, value in scores.items():
+            for part in ("mean", "low", "high"):
+                end = "" if part == "mean" else f"_{part}"
+                yield f"{ranker.replace(' · ', ' ')}/{metric.replace('@', '_at_')}{end}", value[part]
+
+
+def _mlflow(reports: Sequence[Report], folder: Path) -> None:
+    try:
+        import mlflow
+    except ImportError as error:
+        raise MissingExtra("The tracker mlflow", "trackers") from error
+    mlflow.set_experiment(EXPERIMENT)
+    for report in reports:
+        with mlflow.start_run(run_name=title(report)):
+            mlflow.log_params({key: str(value) for key, value in report.facts.items()})
+            mlflow.log_metrics(dict(scalars(report)))
+            if (folder / "report.html").is_file():
+                mlflow.log_artifact(str(folder / "report.html"))
+
+
+def _tensorboard(reports: Sequence[Report], folder: Path) -> None:
+    try:
+        from tensorboard.summary import Writer
+    except ImportError as error:
+        raise MissingExtra("The tracker tensorboard", "trackers") from error
+    for report in reports:
+        writer = Writer(str(folder / "tensorboard" / report.facts["name"]))
+        for tag, value in scalars(report):
+            writer.add_scalar(tag, value, 0)
+        writer.close()
+
+
+TRACKERS: dict[str, Callable[[Sequence[Report], Path], None]] = {
+    "mlflow": _mlflow,
+    "tensorboard": _tensorboard,
+}

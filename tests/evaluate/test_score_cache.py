@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from llmrec_prompt import Dataset, Recommender
+from llmrec_prompt.cache import NumberStore
+from llmrec_prompt.errors import DataError
+from llmrec_prompt.evaluate import evaluate
+from llmrec_prompt.evaluate.run import read_lines
+from llmrec_prompt.evaluate.score_cache import CachedRanker, cached, identity_of, pack, unpack
+from llmrec_prompt.types import Scored
+
+from .shops import Hand, plan, shop
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path / "cache"))
+
+
+def store():
+    return NumberStore(None, dtype="u1")
+
+
+def test_a_packed_answer_is_the_same_to_the_last_bit():
+    scored = Scored(
+        {"a": np.array([0.1, -1e300, 3.0]), "b": np.array([1.0, 2.0, 1 / 3])}, {"a": 0.1, "b": 1 / 3},
+        offset=1e-17, events={"cut": 2}, settings={"a": {"weight": 1.0}, "shown": 3},
+    )  # fmt: skip
+    found = unpack(pack(scored))
+    assert {name: part.tolist() for name, part in found.parts.items()} == {
+        name: part.tolist() for name, part in scored.parts.items()
+    }
+    assert (found.weights, found.offset, found.events, found.settings) == (
+        scored.weights, scored.offset, scored.events, scored.settings,
+    )  # fmt: skip
+
+
+def test_what_was_asked_is_not_asked_again(data):
+    items, asked = Dataset.load(data).items, []
+
+    def count(history, candidates):
+        asked.append(1)
+        if not history:
+            raise DataError("empty")
+        return np.arange(len(candidates))
+
+    kept = store()
+    ranker = CachedRanker(Hand(count), "x", kept)
+    first, again = (ranker.score(items[:2], items[5:9]) for _ in range(2))
+    assert (len(asked), ranker.hits) == (1, 1)
+    assert first.parts["hand"].tolist() == again.parts["hand"].tolist()
+    ranker.score(items[:2], items[8:4:-1])
+    ranker.score(items[1::-1], items[5:9])
+    CachedRanker(Hand(count), "another", kept).score(items[:2], items[5:9])
+    assert len(asked) == 4
+    for _ in range(2):
+        with pytest.raises(DataError):
+            ranker.score((), items[5:9])
+    assert len(asked) == 6
+
+
+def test_everything_that_could_change_a_score_changes_the_identity(data, tmp_path):
+    dataset = Dataset.load(data)
+    other = dataset.without([("u0", "i0")])
+
+    def identity(mode="likelihood", dataset=dataset, model="fake:overlap", **settings):
+        recommender = Recommender(dataset, model=model, embedder="backend", **settings)
+        return identity_of(recommender.ranker_of(mode), recommender)
+
+    base = identity()
+    assert base == identity()
+    assert base == identity(dataset=other), "likelihood reads no logs"
+    assert base != identity(calibration="users")
+    assert identity(calibration="users") != identity(calibration="users", dataset=other)
+    assert identity("fused") != identity("fused", dataset=other)
+    assert identity("encoder") == identity("encoder", dataset=other)
+    weighted = {"popularity_weight": 1.0}
+    assert identity("encoder", **weighted) != identity("encoder", dataset=other, **weighted)
+    different = [
+        base, identity("fused"), identity("encoder"), identity(model="fake:random"), identity(seed=1),
+        identity(prior_weight=0.5), identity(language="zh"), identity(domain="movies"),
+        identity("fused", weights={"likelihood": 1.0, "popularity": 2.0}),
+    ]  # fmt: skip
+    assert len(set(different)) == len(different)
+
+
+def test_only_rankers_with_a_model_are_kept(data):
+    recommender = Recommender(data, model="fake:overlap", embedder="backend")
+    for name in ("popularity", "bm25", "random"):
+        ranker = recommender.ranker_of(name)
+        assert cached(ranker, recommender, store()) is ranker
+    assert isinstance(cached(recommender.ranker_of("likelihood"), recommender, store()), CachedRanker)
+
+
+def test_an_overlapping_run_pays_for_what_is_new_and_says_so(data, tmp_path):
+    first = evaluate(plan(data, rankers=("likelihood", "fused")), out=tmp_path / "a")
+    assert first.costs["likelihood"]["computed"] == 8
+    more = evaluate(plan(data, rankers=("likelihood",), users=12), out=tmp_path / "b")
+    assert (more.costs["likelihood"]["computed"], more.costs["likelihood"]["from_cache"]) == (4, 8)
+    again = evaluate(plan(data, rankers=("likelihood", "fused")), out=tmp_path / "c")
+    for name in ("likelihood", "fused"):
+        assert again.costs[name] | {"computed": 0, "from_cache": 8} == again.costs[name]
+    assert again.lasting() == first.lasting()
+    rows = [list(read_lines(tmp_path / run / "rows.jsonl")) for run in "ac"]
+    assert [row["ids"] for row in rows[0]] == [row["ids"] for row in rows[1]]
+    assert all(row["cached"] for row in rows[1])
