@@ -123,11 +123,13 @@ def read_candidates_file(path: str | Path, dataset: Dataset) -> dict[str, tuple[
 
 
 def _faults(ids: tuple[str, ...], dataset: Dataset) -> Iterator[str]:
-    for place, item_id in enumerate(ids):
+    listed: set[str] = set()  # a line may hold a whole catalogue
+    for item_id in ids:
         if item_id not in dataset.index:
             yield f"unknown item {item_id!r} for data set {dataset.name!r}"
-        if item_id in ids[:place]:
+        if item_id in listed:
             yield f"item {item_id!r} is listed twice"
+        listed.add(item_id)
 
 
 def _parse_tab(line: str, where: str) -> tuple[str, tuple[str, ...]]:
