@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmrec_prompt.cli.output import console, errors, print_json, print_rows
+from llmrec_prompt.cli.output import console, duration, errors, print_json, print_rows
 from llmrec_prompt.evaluate import Report
 from llmrec_prompt.evaluate.estimate import Line, total
 from llmrec_prompt.evaluate.metrics import METRICS
@@ -86,7 +86,7 @@ def print_estimate(lines: Sequence[Line], prices: Mapping[str, float], *, as_jso
     cells = [[_cell(row[head]) for head in heads] + [row["from"]] for row in rows]
     print_rows([*heads, "from"], cells)
     console.print(
-        f"In all: {len(rows)} rankers, about {in_words(sums['seconds'])}, {sums['tokens']} tokens, "
+        f"In all: {len(rows)} rankers, about {duration(sums['seconds'])}, {sums['tokens']} tokens, "
         f"cost {money(sums['cost'])}.",
         markup=False,
         highlight=False,
@@ -107,18 +107,6 @@ def money(cost: float | None) -> str:
     if cost is None:
         return "unknown: give `prices: {MODEL: price of a million tokens}` in the suite"
     return f"{cost:.2f}" if cost else "nothing"
-
-
-def in_words(seconds: float) -> str:
-    """A duration for people.
-
-    >>> in_words(4), in_words(150), in_words(9000)
-    ('4 s', '2.5 min', '2.5 h')
-    """
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def print_differences(found: Mapping[str, Any], *, as_json: bool) -> None:

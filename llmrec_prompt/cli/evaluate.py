@@ -21,7 +21,7 @@ from llmrec_prompt.evaluate.report_sheet import is_run
 from llmrec_prompt.evaluate.run_pair import compare_folders
 from llmrec_prompt.evaluate.suite import Paper, Suite, papers
 from llmrec_prompt.evaluate.suite_run import check_all, make_exams, report_suite, run_suite
-from llmrec_prompt.evaluate.trackers import log_reports
+from llmrec_prompt.evaluate.trackers import check_trackers, log_reports
 
 app = typer.Typer(no_args_is_help=True, help="Offline evaluation.")
 EVERY = ",".join(ALL)
@@ -88,6 +88,7 @@ def run(
 
     Example: `llmrec eval run eval/suites/zero_shot.yaml --dry-run`
     """
+    check_trackers(tracker or [])
     asked = suite_of(context, suite, changes or []) if suite else plan_of(context.params)
     if dry_run:
         dry(asked, as_json=as_json)

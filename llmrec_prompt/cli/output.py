@@ -92,8 +92,8 @@ def progress() -> Iterator[None]:
             with reporting(lambda label, done, total: _update(bar, tasks, label, done, total)):
                 yield
     else:
-        last: dict[str, float] = {}
-        with reporting(lambda label, done, total: _line(last, label, done, total)):
+        times: dict[str, tuple[float, float]] = {}
+        with reporting(lambda label, done, total: _line(times, label, done, total)):
             yield
 
 
@@ -103,8 +103,23 @@ def _update(bar: Progress, tasks: dict[str, TaskID], label: str, done: int, tota
     bar.update(tasks[label], completed=done, total=total, visible=done < total)
 
 
-def _line(last: dict[str, float], label: str, done: int, total: int) -> None:
+def _line(times: dict[str, tuple[float, float]], label: str, done: int, total: int) -> None:
+    """How far it is, and by the pace since it began how long it will take."""
     now = time.monotonic()
-    if now - last.setdefault(label, now) >= 10:
-        last[label] = now
-        errors.print(f"{label}: {done} of {total}", markup=False, highlight=False)
+    begun, last = times.setdefault(label, (now, now))
+    if now - last >= 10:
+        times[label] = begun, now
+        left = f", about {duration((now - begun) / done * (total - done))} left" if done else ""
+        errors.print(f"{label}: {done} of {total}{left}", markup=False, highlight=False)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(4), duration(150), duration(9000)
+    ('4 s', '2.5 min', '2.5 h')
+    """
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from llmrec_prompt.evaluate.report_chance import guesses
 from llmrec_prompt.evaluate.report_rows import Answers, Asked, Floats, Ints, Tally
-from llmrec_prompt.evaluate.statistics import chance
 
 MAIN_METRIC = "ndcg@10"
 DEEPEST = 20
@@ -48,7 +48,7 @@ def hits(found: Tally, order: Sequence[str]) -> Chart:
         "series": {
             name: [_mean(np.array(found.answers[name].ranks) <= k) for k in cuts.tolist()] for name in order
         },
-        "chance": [_mean(np.minimum(k, sizes) / sizes) for k in cuts.tolist()],
+        "chance": [_mean(guesses(found.asked, f"hr@{k}")) for k in cuts.tolist()],
     }
 
 
@@ -98,9 +98,7 @@ def _grouped(
     """Mean of the main metric in each group that has enough users."""
     counts = np.bincount(groups[groups >= 0], minlength=len(labels))
     kept = [g for g in range(len(labels)) if counts[g] >= FEWEST]
-    sizes = np.array(found.asked.candidates)
-    guess = {int(n): chance(int(n), MAIN_METRIC) for n in np.unique(sizes)}
-    guesses = np.array([guess[int(n)] for n in sizes])
+    guessed = guesses(found.asked, MAIN_METRIC)
     return {
         "title": title,
         "x": x,
@@ -108,7 +106,7 @@ def _grouped(
         "at": [labels[g] for g in kept],
         "users": [int(counts[g]) for g in kept],
         "series": {name: _means(found.answers[name], groups, kept) for name in order},
-        "chance": [_mean(guesses[groups == g]) for g in kept],
+        "chance": [_mean(guessed[groups == g]) for g in kept],
     }
 
 

@@ -15,7 +15,7 @@ from llmrec_prompt.evaluate.metrics import METRICS
 from llmrec_prompt.evaluate.report_curves import MAIN_METRIC, over_history
 from llmrec_prompt.evaluate.report_sheet import Report, label
 from llmrec_prompt.evaluate.report_svg import ceiling, colours, draw
-from llmrec_prompt.evaluate.report_text import about, title, unanswered
+from llmrec_prompt.evaluate.report_text import about, title, unanswered, variant
 from llmrec_prompt.evaluate.report_users import users_of
 from llmrec_prompt.evaluate.run import RunDirectory
 
@@ -36,7 +36,8 @@ def page(name: str, sheets: Sheets) -> str:
     most = ALONE if len(sheets) == 1 else TOGETHER
     views = [_view(f"exam-{i}", found, runs, most) for i, (found, runs) in enumerate(sheets, start=1)]
     overview = _overview(views) if len(views) > 1 else None
-    curves = _cold_start([found for found, _ in sheets])
+    order = [ranker for ranker, _ in overview["rows"]] if overview else []
+    curves = _cold_start([found for found, _ in sheets], colours(order, None))
     template = _environment().get_template(TEMPLATE)
     return template.render(
         name=name, sheets=views, overview=overview, curves=curves, main=MAIN_METRIC, metrics=list(METRICS)
@@ -59,6 +60,8 @@ def _view(anchor: str, found: Report, runs: Sequence[RunDirectory], most: int) -
     return {
         "anchor": anchor,
         "title": title(found),
+        "data": found.facts["data"],
+        "rest": variant(found),
         "about": about(found),
         "rows": [_row(found, name, colour[name]) for name in order],
         "refused": {n: why for n, why in found.more["refusals"].items() if n not in found.rankers},
@@ -114,7 +117,7 @@ def _overview(views: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     cells = {name: [_cell(name, own) for own in means] for name in names}
     averages = {name: sum(c["share"] for c in row if c) / len(views) for name, row in cells.items()}
     return {
-        "heads": [{"anchor": view["anchor"], "title": view["title"]} for view in views],
+        "heads": [{key: view[key] for key in ("anchor", "data", "rest")} for view in views],
         "rows": [(name, cells[name]) for name in sorted(names, key=lambda n: (-averages[n], n))],
     }
 
@@ -127,7 +130,7 @@ def _cell(name: str, means: Mapping[str, float]) -> dict[str, Any] | None:
     return {"mean": means[name], "best": means[name] == best, "share": round(share, 3)}
 
 
-def _cold_start(reports: Sequence[Report]) -> list[dict[str, Any]]:
+def _cold_start(reports: Sequence[Report], colour: Mapping[str, int]) -> list[dict[str, Any]]:
     """A curve over the history shown for each data set and negatives that have several lengths."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for found in reports:
@@ -136,8 +139,8 @@ def _cold_start(reports: Sequence[Report]) -> list[dict[str, Any]]:
             groups.setdefault(key, []).append(found.lasting())
     charts = {key: over_history(own) for key, own in groups.items()}
     return [
-        {**draw(chart, colours(list(chart["series"]), None)), "title": f"{', '.join(key)} negatives"}
-        | {"legend": colours(list(chart["series"]), None)}
+        {**draw(chart, colour), "title": f"{', '.join(key)} negatives"}
+        | {"legend": {name: number for name, number in colour.items() if name in chart["series"]}}
         for key, chart in charts.items()
         if chart
     ]

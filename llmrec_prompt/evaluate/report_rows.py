@@ -25,8 +25,9 @@ class Asked:
     history: "array[int]" = field(default_factory=lambda: array("q"))
     candidates: "array[int]" = field(default_factory=lambda: array("q"))
     place: "array[int]" = field(default_factory=lambda: array("q"))
+    relevant: "array[int]" = field(default_factory=lambda: array("q"))
     popularity: "array[float]" = field(default_factory=lambda: array("d"))
-    """How many users of the training logs have the target; NaN where the run does not say."""
+    """How many users of the training logs have the targets, a mean; NaN where the run does not say."""
 
     def of(self, row: Row, popularity: Mapping[str, float]) -> int:
         """The user's place, a new one at the end."""
@@ -35,7 +36,11 @@ class Asked:
             self.history.append(row["history"])
             self.candidates.append(row["candidates"] if "candidates" in row else len(row["ids"]))
             self.place.append(row.get("place", 0))
-            self.popularity.append(popularity.get(row["target"], float("nan")))
+            # What is known of a question must not depend on which ranker's row comes first.
+            targets = row.get("targets", [row["target"]])
+            counts = [popularity.get(item_id, float("nan")) for item_id in targets]
+            self.relevant.append(len(targets))
+            self.popularity.append(sum(counts) / len(counts))
         return place
 
 

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from llmrec_prompt.errors import DataError, UnknownName
 from llmrec_prompt.evaluate.comparison import ALPHA, Comparison, compare_runs, verdict
 from llmrec_prompt.evaluate.metrics import METRICS
+from llmrec_prompt.evaluate.report_chance import guesses
 from llmrec_prompt.evaluate.report_curves import MAIN_METRIC, curves
 from llmrec_prompt.evaluate.report_rows import Answers, Tally, costs, tally
 from llmrec_prompt.evaluate.run import RunDirectory, manifest_name
-from llmrec_prompt.evaluate.statistics import bootstrap_interval, chance, holm
+from llmrec_prompt.evaluate.statistics import bootstrap_interval, holm
 
 TESTED = ("ndcg@10", "hr@10")
 """The metrics that are compared with the baseline; all comparisons together are corrected."""
@@ -75,21 +74,23 @@ def summarise(runs: Sequence[RunDirectory], *, baseline: str | None = None) -> R
         DataError: they are of different exams, or a folder is no run.
         UnknownName: there is no such baseline.
     """
-    labelled, manifest = label(runs), runs[0].manifest
+    labelled, manifests = label(runs), [run.manifest for run in runs]
+    manifest = manifests[0]
     found, seed = tally(labelled), int(manifest["seed"])
     answered = {name: own for name, own in found.answers.items() if own.users}
     results = {name: intervals(own, seed) for name, own in answered.items()}
     order = sorted(results, key=lambda name: (-results[name][MAIN_METRIC]["mean"], name))
     against = _baseline(baseline or manifest.get("baseline"), list(found.answers), order)
     facts = {key: manifest[key] for key in FACTS if manifest.get(key) is not None}
-    facts |= {"users": len(found.asked.places), "run": str(runs[0].folder), "name": manifest_name(manifest)}
-    sizes = found.asked.candidates
+    facts["model"] = ", ".join(dict.fromkeys(m["model"] for m in manifests if m.get("model")))
+    users = len(found.asked.places)
+    facts |= {"users": users, "run": str(runs[0].folder), "name": manifest_name(manifest)}
     return Report(
         facts=facts,
         rankers={name: results[name] for name in order},
         events={name: dict(sorted(own.events.items())) for name, own in found.answers.items()},
         costs=costs(labelled, found),
-        chance={m: _chance(sizes, m) for m in METRICS} if len(sizes) else {},
+        chance={m: round(float(guesses(found.asked, m).mean()), DIGITS) for m in METRICS if users},
         more={
             "answered": {name: len(own.users) for name, own in found.answers.items()},
             "refusals": {name: own.why for name, own in found.answers.items() if own.refused},
@@ -203,13 +204,6 @@ def _plain(test: Comparison) -> dict[str, Any]:
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:
     return {key: round(value, DIGITS) for key, value in values.items()}
-
-
-def _chance(sizes: Sequence[int], metric: str) -> float:
-    """What guessing scores, over the numbers of candidates that users had."""
-    numbers, counts = np.unique(np.array(sizes), return_counts=True)
-    each = [chance(int(n), metric) for n in numbers]
-    return round(float(np.average(each, weights=counts)), DIGITS)
 
 
 def is_run(folder: Path) -> bool:

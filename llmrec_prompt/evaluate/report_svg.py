@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
-WIDTH, HEIGHT = 460, 260
-LEFT, RIGHT, TOP, BOTTOM = 40, 12, 12, 46
-COLOURS = 6
+WIDTH, HEIGHT = 460, 268
+LEFT, RIGHT, TOP, BOTTOM = 40, 12, 12, 54
+COLOURS = 8
 """Lines with a colour of their own; the others are grey until they are pointed at."""
 LABELS = 9
 """No more labels along x than these."""

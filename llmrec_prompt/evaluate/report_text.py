@@ -32,8 +32,15 @@ def markdown(found: Report, *, level: int = 1) -> str:
 def title(found: Report) -> str:
     """Data and negatives of an exam."""
     facts = found.facts
-    shown = f", {facts['history']} items shown" if "history" in facts else ""
-    return f"{facts['data']}, {facts['protocol']}, {facts['negatives']} negatives{shown}"
+    return f"{facts['data']}, {variant(found)}"
+
+
+def variant(found: Report) -> str:
+    """Protocol, negatives and the history shown."""
+    facts = found.facts
+    count = facts.get("history")
+    shown = "" if count is None else f", {count} item{'' if count == 1 else 's'} shown"
+    return f"{facts['protocol']}, {facts['negatives']} negatives{shown}"
 
 
 def about(found: Report) -> str:

@@ -122,7 +122,7 @@ def refusal(name: str, question: Question, relevant: frozenset[str], why: str) -
 
 
 def _asked(name: str, question: Question, relevant: frozenset[str], target: str) -> Row:
-    """What the question was; `place` is where the target stood among the candidates, from 1."""
+    """What the question was; `place` is where the one target stood among the candidates, from 1."""
     given = [item.item_id for item in question.candidates]
     return {
         "user": question.user,
@@ -130,8 +130,7 @@ def _asked(name: str, question: Question, relevant: frozenset[str], target: str)
         "history": len(question.history),
         "candidates": len(given),
         "target": target,
-        "place": given.index(target) + 1,
-        **({"targets": sorted(relevant)} if len(relevant) > 1 else {}),
+        **({"targets": sorted(relevant)} if len(relevant) > 1 else {"place": given.index(target) + 1}),
     }
 
 

@@ -1,5 +1,6 @@
 """Reports handed to MLflow or TensorBoard, for those who keep their experiments there."""
 
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,6 +9,20 @@ from llmrec_prompt.evaluate.report_sheet import Report
 from llmrec_prompt.evaluate.report_text import title
 
 EXPERIMENT = "llmrec-prompt"
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse a tracker that is unknown or not installed, before anything runs.
+
+    Raises:
+        UnknownName: there is no such tracker.
+        MissingExtra: it is not installed.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise UnknownName("tracker", name, TRACKERS)
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtra(f"The tracker {name}", "trackers")
 
 
 def log_reports(names: Sequence[str], reports: Sequence[Report], folder: Path) -> None:
@@ -23,9 +38,8 @@ def log_reports(names: Sequence[str], reports: Sequence[Report], folder: Path) -
         UnknownName: there is no such tracker.
         MissingExtra: it is not installed.
     """
+    check_trackers(names)
     for name in names:
-        if name not in TRACKERS:
-            raise UnknownName("tracker", name, TRACKERS)
         TRACKERS[name](reports, folder)
 
 
@@ -39,10 +53,8 @@ def scalars(report: Report) -> Iterator[tuple[str, float]]:
 
 
 def _mlflow(reports: Sequence[Report], folder: Path) -> None:
-    try:
-        import mlflow
-    except ImportError as error:
-        raise MissingExtra("The tracker mlflow", "trackers") from error
+    import mlflow
+
     mlflow.set_experiment(EXPERIMENT)
     for report in reports:
         with mlflow.start_run(run_name=title(report)):
@@ -53,10 +65,8 @@ def _mlflow(reports: Sequence[Report], folder: Path) -> None:
 
 
 def _tensorboard(reports: Sequence[Report], folder: Path) -> None:
-    try:
-        from tensorboard.summary import Writer
-    except ImportError as error:
-        raise MissingExtra("The tracker tensorboard", "trackers") from error
+    from tensorboard.summary import Writer
+
     for report in reports:
         writer = Writer(str(folder / "tensorboard" / report.facts["name"]))
         for tag, value in scalars(report):

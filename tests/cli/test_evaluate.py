@@ -149,3 +149,98 @@ def test_bad_plans(llmrec, shop, tmp_path):
         assert done.code == 1, arguments
         assert words in done.err
     assert llmrec("eval", "report", tmp_path).code == 1
+
+
+SMALL = ["--users", 20, "--rankers", "random,likelihood", "--model", "fake:overlap", *COMMON]
+
+
+@pytest.fixture
+def suite(shop, tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        f"data: {shop}\nusers: 10\ncandidates: 8\nrankers: [random, likelihood]\nmodels: ['fake:overlap']\n"
+        "embedder: backend\nnegatives: [uniform, popular]\nbaseline: random\n"
+    )
+    return path
+
+
+def test_a_suite_is_estimated_run_reported_and_never_mixed(llmrec, suite, tmp_path):
+    estimate = llmrec("eval", "run", suite, "--dry-run", "--json").json
+    assert [(row["ranker"], row["users"]) for row in estimate["runs"]] == [
+        ("random", 10),
+        ("likelihood", 10),
+    ] * 2
+    assert {row["from"] for row in estimate["runs"]} == {"3 questions"}
+    assert estimate["total"]["tokens"] > 0
+    assert not (tmp_path / "runs").exists()
+    out = tmp_path / "out"
+    done = llmrec("eval", "run", suite, "--out", out, "--json").json
+    assert [(sheet["negatives"], sheet["users"]) for sheet in done["sheets"]] == [
+        ("uniform", 10),
+        ("popular", 10),
+    ]
+    assert done["run"] == str(out)
+    assert "--resume" in llmrec("eval", "run", suite, "--out", out).err
+    again = llmrec("eval", "run", suite, "--out", out, "--resume", "--json").json
+    assert again["sheets"][0]["rankers"] == done["sheets"][0]["rankers"]
+    table = llmrec("eval", "report", out, "--baseline", "likelihood")
+    assert "against" in table.out
+    assert "likelihood" in table.out
+    known = llmrec("eval", "run", suite, "--dry-run")
+    assert "4 lines are from recorded rates" in known.err
+    assert "cost nothing" in " ".join(known.out.split())
+
+
+def test_what_a_suite_decides_is_no_option_beside_it(llmrec, suite):
+    done = llmrec("eval", "run", suite, "--users", 5)
+    assert (done.code, "--users is not for a suite" in done.err) == (1, True)
+    few = llmrec("eval", "run", suite, "--set", "users=3", "--dry-run", "--json").json
+    assert {row["users"] for row in few["runs"]} == {3}
+    for arguments in ((), ("--data", "sample:movies", "--set", "users=3")):
+        done = llmrec("eval", "run", *arguments)
+        assert (done.code, "Give a suite in YAML" in done.err) == (1, True)
+    assert "Unknown ranker 'x'" in llmrec("eval", "run", suite, "--set", "rankers=[x]").err
+
+
+def test_money_is_known_where_a_price_is(llmrec, suite, monkeypatch):
+    from llmrec_prompt.evaluate.estimate import Line, total
+    from llmrec_prompt.evaluate.offline import Plan
+    from llmrec_prompt.evaluate.rates import Rate
+
+    hosted = Plan("x", model="openai:some", rankers=("label",))
+    lines = [Line(hosted, "label", 100, 0, Rate(1.0, 2000.0)), Line(hosted, "bm25", 100, 0, Rate(0.1, 0.0))]
+    assert total(lines, {"openai:some": 0.5})["cost"] == 0.1
+    assert total(lines, {})["cost"] is None
+    assert total(lines[1:], {})["cost"] == 0
+
+
+def test_two_runs_are_compared(llmrec, shop, tmp_path):
+    for name, model in (("a", "fake:overlap"), ("b", f"fake:oracle:{shop}")):
+        llmrec("eval", "run", "--data", shop, *SMALL, "--model", model, "--out", tmp_path / name)
+    found = llmrec("eval", "compare", tmp_path / "a", tmp_path / "b", "--json").json
+    calls = {t["ranker"]: t["call"] for t in found["tests"] if t["metric"] == "ndcg@10"}
+    assert calls == {"random": "too close to call", "likelihood": "worse"}
+    words = llmrec("eval", "compare", tmp_path / "a", tmp_path / "b")
+    assert "likelihood of B is better than likelihood of A" in " ".join(words.out.split())
+    llmrec("eval", "run", "--data", shop, *SMALL, "--seed", 3, "--out", tmp_path / "c")
+    done = llmrec("eval", "compare", tmp_path / "a", tmp_path / "c")
+    assert (done.code, "different exams" in done.err) == (1, True)
+    assert llmrec("eval", "compare", tmp_path / "a", tmp_path).code == 1
+
+
+def test_a_cold_user_is_refused_and_counted(llmrec, shop, tmp_path):
+    done = llmrec(
+        "eval", "run", "--data", shop, *SMALL, "--history", 0, "--rankers", "likelihood,random,popularity",
+        "--out", tmp_path / "r",
+    ).json  # fmt: skip
+    assert set(done["rankers"]) == {"random", "popularity"}
+    assert done["events"]["likelihood"] == {"refused": 20}
+    assert "history is empty" in done["refusals"]["likelihood"]
+    assert "refused" in llmrec("eval", "report", tmp_path / "r").err
+
+
+def test_trackers(llmrec, shop, tmp_path):
+    done = llmrec("eval", "run", "--data", shop, *SMALL, "--tracker", "wandb", "--out", tmp_path / "r")
+    assert (done.code, "Unknown tracker 'wandb'" in done.err) == (1, True)
+    assert not (tmp_path / "r").exists()

@@ -17,7 +17,7 @@ def shop(folder, users=12, length=4):
     items = [Item(item_id=f"i{n}", title=f"{word} {thing}") for n, (word, thing) in enumerate(
         (word, thing) for word in WORDS for thing in THINGS)]  # fmt: skip
     rows = [
-        Interaction(f"u{u}", f"i{(7 * u + n) % 30}", None, n) for u in range(users) for n in range(length)
+        Interaction(f"u{u}", f"i{(u * u + n) % 30}", None, n) for u in range(users) for n in range(length)
     ]
     write_two_file(Dataset.from_rows(items, rows, name="shop", domain="shopping"), folder)
     return str(folder)

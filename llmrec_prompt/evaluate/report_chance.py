@@ -1,0 +1,48 @@
+"""What guessing scores over the questions of an exam, where several items may be right."""
+
+from functools import cache
+from math import comb, log2
+
+import numpy as np
+
+from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.evaluate.metrics import parse_name
+from llmrec_prompt.evaluate.report_rows import Asked, Floats
+from llmrec_prompt.evaluate.statistics import chance
+
+
+def guesses(asked: Asked, metric: str) -> Floats:
+    """The expected value of a metric for each user, shape (users,)."""
+    pairs = zip(asked.candidates, asked.relevant, strict=True)
+    return np.array([guess(n, relevant, metric) for n, relevant in pairs])
+
+
+@cache
+def guess(n: int, relevant: int, metric: str) -> float:
+    """The mean of a metric over all orders of n candidates, `relevant` of them right.
+
+    The first right one is at rank r with chance C(n - r, relevant - 1) / C(n, relevant); every rank holds a
+    right one with chance relevant / n.
+    Source: the definitions in `llmrec_prompt.evaluate.metrics`, averaged over the orders.
+
+    Raises:
+        UnknownName: no such metric.
+        ConfigError: several are right, and it is none of hr@K, ndcg@K, mrr.
+
+    Example:
+        >>> guess(20, 1, "hr@10"), guess(4, 2, "hr@1"), round(guess(3, 2, "mrr"), 3)
+        (0.5, 0.5, 0.833)
+    """
+    stem, k = parse_name(metric)
+    if relevant == 1:
+        return chance(n, metric)
+    if stem not in ("hr", "ndcg", "mrr"):
+        raise ConfigError(f"Chance of {metric!r} is not known where {relevant} items are right.")
+    depth = min(k or n, n)
+    first = [comb(n - r, relevant - 1) / comb(n, relevant) for r in range(1, depth + 1)]
+    if stem == "hr":
+        return sum(first)
+    if stem == "mrr":
+        return sum(p / r for r, p in enumerate(first, start=1))
+    gains = [1 / log2(r + 1) for r in range(1, depth + 1)]
+    return relevant / n * sum(gains) / sum(gains[:relevant])
