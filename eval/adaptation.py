@@ -31,6 +31,9 @@ from llmrec_prompt.rank import Ranker
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.scorers import Ingredients, build_scorer
+from llmrec_prompt.scorers.embedders import MiniLmEmbedder
+from llmrec_prompt.scorers.embedding import EmbeddingScorer
+from llmrec_prompt.templates import Prompter, load_domain
 
 TABLES = {
     "movielens-small": "smollm2-movies",
@@ -40,7 +43,6 @@ TABLES = {
 }
 PLAIN = ("random", "popularity", "embedding", "co-occurrence")
 NETWORKS = ("item-knn", "sasrec", "lstm")
-OURS = ("encoder", "fused")
 Values = dict[str, dict[str, dict[str, float]]]
 """Ranker → user → metric → value."""
 METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@10", "mrr")
@@ -51,14 +53,14 @@ rerun it to get the same tables. Rows that `--without` names are shown where the
 
 The last liked item of each of {users} users is hidden among 19 others: `uniform` negatives are drawn evenly
 from what the user has not consumed, `popular` ones by popularity. No adapter was trained on a tested user
-(each adapter's `users.txt` is checked). `encoder` is SmolLM2-135M under the adapter, the state after the
-history against the state after the item, plus log popularity with the weight that the card says for these
-negatives (chosen on validation users); `fused` adds MiniLM, co-occurrence and popularity to it. `encoder,
-untrained`, `likelihood, zero-shot` and `fused, zero-shot` are the same model without an adapter. `item-knn`,
-`sasrec` and `lstm` are fitted on the very users that the adapter was trained on; `co-occurrence` and
-`popularity` on all logs but the hidden items. Means over users, with 95 % bootstrap intervals; p is a
-paired randomisation test of `encoder` against the row. Sampled metrics compare rankers on the same
-candidates, they are not quality over the whole catalogue.
+(each adapter's `users.txt` is checked). `encoder` is SmolLM2-135M under the adapter: the states after the
+history and after each of its items against the state after the candidate, plus log popularity with the
+weight that the card says for these negatives (chosen on validation users); `fused` adds MiniLM,
+co-occurrence and popularity to it. `encoder, untrained`, `likelihood, zero-shot` and `fused, zero-shot` are
+the same model without an adapter. `item-knn`, `sasrec` and `lstm` are fitted on the very users that the
+adapter was trained on; `co-occurrence` and `popularity` on all logs but the hidden items. Means over users,
+with 95 % bootstrap intervals; p is a paired randomisation test of `encoder` against the row. Sampled
+metrics compare rankers on the same candidates, they are not quality over the whole catalogue.
 """
 
 
@@ -158,7 +160,7 @@ def run_group(table: Table, group: str, make: Callable[[Table], dict[str, Ranker
         "group": group,
         "data": table.name,
         "negatives": table.negatives,
-        "adapter": card.weights_hash if group in ("adapted", "networks") else "",
+        "adapter": card.weights_hash if group in ("adapted", "fused", "networks") else "",
     }
     folder = table.folder / f"{group}-{manifest['adapter'] or 'base'}"
     marker = folder / "done"
@@ -203,7 +205,20 @@ def adapted(table: Table) -> dict[str, Ranker]:
     """The model under the adapter; refuses users it was trained on."""
     recommender = table.recommender(str(table.adapter.folder))
     check_leak(table.exam, recommender)
-    return {name: recommender.ranker_of(name) for name in OURS}
+    return {"encoder": recommender.ranker_of("encoder")}
+
+
+def fused(table: Table) -> dict[str, Ranker]:
+    """The adapted model in a fusion; slow, it adds likelihoods."""
+    return {"fused": table.recommender(str(table.adapter.folder)).ranker_of("fused")}
+
+
+def same_text(table: Table) -> dict[str, Ranker]:
+    """MiniLM over the very texts that the encoder reads of an item."""
+    data = table.exam.train
+    prompter = Prompter(load_domain(data.domain), catalogue=data.items)
+    scorer = EmbeddingScorer(data, prompter, MiniLmEmbedder(), text=prompter.item)
+    return {"embedding, the encoder's texts": ScorerRanker(scorer, data)}
 
 
 def networks(table: Table) -> dict[str, Ranker]:
@@ -219,7 +234,14 @@ def networks(table: Table) -> dict[str, Ranker]:
         sys.exit(str(error))
 
 
-GROUPS = {"plain": plain, "adapted": adapted, "networks": networks, "untrained": untrained}
+GROUPS = {
+    "plain": plain,
+    "same_text": same_text,
+    "adapted": adapted,
+    "fused": fused,
+    "networks": networks,
+    "untrained": untrained,
+}
 
 
 def source_of(card: Card, name: str) -> Source | None:

@@ -66,7 +66,7 @@ class EncoderRanker:
     ) -> None:
         self._backend, self._prompter, self._card = backend, prompter, card
         self._items = ItemStates(StateEmbedder(backend), prompter, dataset)
-        self._weight = weight_of(card, task, popularity) if dataset.has_logs else 0.0
+        self._weight = weight_of(card, task, popularity, prompter.domain.name) if dataset.has_logs else 0.0
         self._popularity = np.log1p(dataset.popularity())
         self._scale = UNTRAINED_SCALE if card is None or card.scale is None else card.scale
         self._near = card.near if card else None
@@ -216,8 +216,11 @@ class ItemStates:
         return self._index.vectors([self._prompter.item(item) for item in items], label=LABEL)
 
 
-def weight_of(card: Card | None, task: str, given: float | None) -> float:
-    """The popularity weight: the given one, else the card's for the task, else none."""
+def weight_of(card: Card | None, task: str, given: float | None, domain: str) -> float:
+    """The popularity weight: the given one, else the card's for the task, else none.
+
+    What popularity is worth differs between domains, so the card's counts in those it was chosen in.
+    """
     if given is not None:
         return given
-    return card.popularity.get(task, 0.0) if card else 0.0
+    return card.popularity.get(task, 0.0) if card and domain in card.templates else 0.0

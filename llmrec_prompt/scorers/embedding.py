@@ -1,5 +1,6 @@
 """Similarity of item texts: how near an item is to what the user has."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,8 @@ Pooling = Literal["max", "mean", "both"]
 class EmbeddingScorer:
     """Cosine of an item's text to the latest history items' texts.
 
-    `max` takes the nearest history item, `mean` the average, `both` the mean of the two.
+    `max` takes the nearest history item, `mean` the average, `both` the mean of the two. `text` says what is
+    read of an item: the prompter's `about` if None.
     """
 
     name = "embedding"
@@ -29,15 +31,12 @@ class EmbeddingScorer:
         *,
         recent_items: int = 20,
         pooling: Pooling = "both",
+        text: Callable[[Item], str] | None = None,
     ) -> None:
-        self._prompter, self._recent, self._pooling, self._rows = (
-            prompter,
-            recent_items,
-            pooling,
-            dataset.index,
-        )
+        self._recent, self._pooling, self._rows = recent_items, pooling, dataset.index
         self._index = VectorIndex(embedder)
-        self._vectors = self._index.vectors([prompter.about(item) for item in dataset.items])
+        self._text = text or prompter.about
+        self._vectors = self._index.vectors([self._text(item) for item in dataset.items])
 
     def score(self, history: History) -> Scores:
         """Cosines in [-1, 1]; zeros for an empty history."""
@@ -53,7 +52,7 @@ class EmbeddingScorer:
         row = self._rows.get(item.item_id)
         if row is not None:
             return np.asarray(self._vectors[row])
-        return np.asarray(self._index.vectors([self._prompter.about(item)], label="Reading the history")[0])
+        return np.asarray(self._index.vectors([self._text(item)], label="Reading the history")[0])
 
     @property
     def settings(self) -> dict[str, object]:

@@ -54,6 +54,12 @@ def test_scores_by_hand():
     assert scored.events == {}
 
 
+def test_what_popularity_is_worth_elsewhere_says_nothing_here():
+    elsewhere = card(popularity={"catalogue": 0.5}, templates={"films": "0" * 16})
+    assert ranker(card=elsewhere).settings["popularity"] == 0.0
+    assert ranker(card=elsewhere, popularity=0.25).settings["popularity"] == 0.25
+
+
 def test_nearness_to_single_items_counts_where_it_was_trained():
     given = card(scale=8.0, near=4.0, history=2)
     ours = ranker(card=given)
