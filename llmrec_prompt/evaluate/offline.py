@@ -19,7 +19,7 @@ from llmrec_prompt.evaluate.report_sheet import Report
 from llmrec_prompt.evaluate.run import RunDirectory, manifest_name
 from llmrec_prompt.evaluate.runner import default_folder, run_exam
 from llmrec_prompt.evaluate.sample import write_asked
-from llmrec_prompt.evaluate.score_cache import cached, open_store
+from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
 from llmrec_prompt.rank import EncoderRanker, Ranker
 from llmrec_prompt.recommender import Recommender
 
@@ -94,7 +94,7 @@ def evaluate(
     manifest = make_manifest(plan, exam, recommender, rankers)
     run = RunDirectory.start(out or default_folder(manifest_name(manifest)), manifest, resume=resume)
     write_asked(run, exam, recommender if manifest["model"] else None, seed=plan.seed)
-    store = open_store()
+    store = ScoreStore()
     kept = {name: cached(ranker, recommender, store) for name, ranker in rankers.items()}
     run_exam(exam, kept, run, seed=plan.seed)
     store.close()

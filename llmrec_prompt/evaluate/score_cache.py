@@ -7,6 +7,7 @@ what it was fitted on, the code, the history and the candidates. Values are JSON
 import functools
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,8 +27,46 @@ ROOMS = ("adapters", "backends", "data", "rank", "retrieve", "scorers", "templat
 """Code that takes part in a score."""
 WITHOUT_LOGS = ("likelihood", "label", "listed", "yes_no")
 """Modes that read the catalogue and no logs: their scores hold whoever else is tested."""
+LATEST_S = 1.0
+"""An answer waits no longer than this for others to be written with it, plus the time to the next one."""
 NOT_ASKED = ("prompts", "candidates", "exclude_consumed")
 """Settings that change no score: the fingerprint knows the templates, the others are for retrieval."""
+
+
+class ScoreStore:
+    """Answers on disk by key. What comes quickly is written together; what took long is written at once.
+
+    Args:
+        numbers: where the bytes are; the user's cache if None.
+    """
+
+    def __init__(self, numbers: NumberStore | None = None) -> None:
+        self._numbers = numbers or NumberStore(cache_dir() / "scores.sqlite", dtype="u1")
+        self._waiting: dict[str, Numbers] = {}
+        self._written = time.monotonic()
+
+    def get(self, key: str) -> Scored | None:
+        """The answer, if it is kept."""
+        value = self._waiting.get(key)
+        if value is None:
+            value = self._numbers.get([key]).get(key)
+        return None if value is None else unpack(value)
+
+    def put(self, key: str, scored: Scored) -> None:
+        """Keep an answer."""
+        self._waiting[key] = pack(scored)
+        if time.monotonic() - self._written > LATEST_S:
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits."""
+        self._numbers.put(self._waiting)
+        self._waiting, self._written = {}, time.monotonic()
+
+    def close(self) -> None:
+        """Write what waits, and close the file."""
+        self.write()
+        self._numbers.close()
 
 
 class CachedRanker:
@@ -36,24 +75,24 @@ class CachedRanker:
     Args:
         ranker: whose scores are kept.
         identity: all that could change a score besides history and candidates; see `identity_of`.
-        store: of bytes; the user's cache if None.
+        store: where they are kept.
     """
 
-    def __init__(self, ranker: Ranker, identity: str, store: NumberStore | None = None) -> None:
+    def __init__(self, ranker: Ranker, identity: str, store: ScoreStore) -> None:
         self.ranker, self.name, self._identity = ranker, ranker.name, identity
-        self._store = store or open_store()
+        self._store = store
         self.hits = 0
 
     def score(self, history: History, candidates: Candidates) -> Scored:
         """What is kept, or else what the ranker says; a refusal is asked again."""
         ids = [item.item_id for item in history], [item.item_id for item in candidates]
         key = content_key(self._identity, json.dumps(ids))
-        found = self._store.get([key])
-        if key in found:
+        found = self._store.get(key)
+        if found is not None:
             self.hits += 1
-            return unpack(found[key])
+            return found
         scored = self.ranker.score(history, candidates)
-        self._store.put({key: pack(scored)})
+        self._store.put(key, scored)
         return scored
 
     def prepare(self, candidates: Candidates) -> None:
@@ -70,11 +109,6 @@ class CachedRanker:
     def origin(self) -> Mapping[str, Any]:
         """The ranker's."""
         return self.ranker.origin
-
-
-def open_store() -> NumberStore:
-    """The user's cache of scores."""
-    return NumberStore(cache_dir() / "scores.sqlite", dtype="u1")
 
 
 def pack(scored: Scored) -> Numbers:
@@ -97,7 +131,7 @@ def unpack(value: Numbers) -> Scored:
     return Scored(dict(zip(names, numbers, strict=True)), **facts)
 
 
-def cached(ranker: Ranker, recommender: Recommender, store: NumberStore) -> Ranker:
+def cached(ranker: Ranker, recommender: Recommender, store: ScoreStore) -> Ranker:
     """The ranker behind the cache if a language model takes part; others are as quick as the cache."""
     return CachedRanker(ranker, identity_of(ranker, recommender), store) if ranker.origin else ranker
 

@@ -6,7 +6,7 @@ from llmrec_prompt.cache import NumberStore
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.evaluate import evaluate
 from llmrec_prompt.evaluate.run import read_lines
-from llmrec_prompt.evaluate.score_cache import CachedRanker, cached, identity_of, pack, unpack
+from llmrec_prompt.evaluate.score_cache import CachedRanker, ScoreStore, cached, identity_of, pack, unpack
 from llmrec_prompt.types import Scored
 
 from .shops import Hand, plan, shop
@@ -23,7 +23,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def store():
-    return NumberStore(None, dtype="u1")
+    return ScoreStore(NumberStore(None, dtype="u1"))
 
 
 def test_a_packed_answer_is_the_same_to_the_last_bit():
@@ -62,6 +62,26 @@ def test_what_was_asked_is_not_asked_again(data):
         with pytest.raises(DataError):
             ranker.score((), items[5:9])
     assert len(asked) == 6
+
+
+def test_what_took_long_is_written_at_once_and_the_rest_at_the_end(tmp_path, monkeypatch):
+    scored = Scored({"a": np.array([0.5])}, {"a": 1.0})
+
+    def on_disk(key):
+        return NumberStore(tmp_path / "s.sqlite", dtype="u1").get([key])
+
+    kept = ScoreStore(NumberStore(tmp_path / "s.sqlite", dtype="u1"))
+    kept.put("quick", scored)
+    assert not on_disk("quick")
+    assert kept.get("quick").parts["a"].tolist() == [0.5]
+    monkeypatch.setattr("llmrec_prompt.evaluate.score_cache.LATEST_S", 0.0)
+    kept.put("slow", scored)
+    assert on_disk("quick")
+    assert on_disk("slow")
+    monkeypatch.undo()
+    kept.put("last", scored)
+    kept.close()
+    assert on_disk("last")
 
 
 def test_everything_that_could_change_a_score_changes_the_identity(data, tmp_path):

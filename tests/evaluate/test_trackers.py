@@ -37,6 +37,7 @@ def test_an_unknown_or_missing_tracker_is_said_at_once():
                 check_trackers([name])
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_mlflow_keeps_metrics_and_the_page(report, tmp_path, monkeypatch):
     importable("mlflow")
     import mlflow
@@ -50,6 +51,7 @@ def test_mlflow_keeps_metrics_and_the_page(report, tmp_path, monkeypatch):
     assert [f.path for f in mlflow.MlflowClient().list_artifacts(run.info.run_id)] == ["report.html"]
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_tensorboard_keeps_metrics(report, tmp_path):
     importable("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
