@@ -8,6 +8,7 @@ import numpy as np
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.scorers import Scorer
+from llmrec_prompt.scorers.base import Counting
 from llmrec_prompt.types import Candidates, History, Scored
 
 
@@ -31,7 +32,13 @@ class ScorerRanker:
             )
         rows = [self._index[c.item_id] for c in candidates]
         values = np.asarray(self.scorer.score(history)[rows])
-        return Scored({self.name: values}, {self.name: 1.0}, settings=dict(self.scorer.settings))
+        settings, events = dict(self.scorer.settings), self._events(history)
+        return Scored({self.name: values}, {self.name: 1.0}, events=events, settings=settings)
+
+    def _events(self, history: History) -> dict[str, int]:
+        """History items that the scorer had to skip, where it counts them."""
+        unknown = self.scorer.unknown(history) if isinstance(self.scorer, Counting) else 0
+        return {"history_unknown": unknown} if unknown else {}
 
     def prepare(self, candidates: Candidates) -> None:
         """Nothing to do ahead."""

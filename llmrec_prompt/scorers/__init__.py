@@ -11,7 +11,7 @@ from llmrec_prompt.scorers.base import Scorer, Scores
 from llmrec_prompt.templates import Prompter
 
 EMBEDDERS = ("auto", "backend", "minilm")
-NEED_LOGS = ("co-occurrence", "item-knn", "lstm", "popularity", "sasrec")
+NEED_LOGS = ("als", "bpr", "co-occurrence", "item-knn", "lstm", "popularity", "recency", "sasrec")
 
 __all__ = ["EMBEDDERS", "NEED_LOGS", "SCORERS", "Ingredients", "Scorer", "Scores", "build_scorer"]
 
@@ -35,17 +35,32 @@ def build_scorer(name: str, given: Ingredients) -> Scorer:
 
     Raises:
         UnknownName: no such scorer.
-        MissingExtra: the packages of an embedding or a network are missing.
+        MissingExtra: the packages of an embedding, a network or a factor model are missing.
+        DataError: recency, where no like is dated.
     """
     if name not in _BUILDERS:
         raise UnknownName("scorer", name, SCORERS)
     return _BUILDERS[name](given)
 
 
+def _als(given: Ingredients) -> Scorer:
+    with _extra_for("als", "baselines"):
+        from llmrec_prompt.scorers.als import AlsScorer
+
+    return AlsScorer(given.dataset, seed=given.seed)
+
+
 def _bm25(given: Ingredients) -> Scorer:
     from llmrec_prompt.scorers.bm25 import Bm25Scorer
 
     return Bm25Scorer(given.dataset, given.prompter)
+
+
+def _bpr(given: Ingredients) -> Scorer:
+    with _extra_for("bpr", "baselines"):
+        from llmrec_prompt.scorers.bpr import BprScorer
+
+    return BprScorer(given.dataset, seed=given.seed)
 
 
 def _cooccurrence(given: Ingredients) -> Scorer:
@@ -68,7 +83,7 @@ def _item_knn(given: Ingredients) -> Scorer:
 
 
 def _lstm(given: Ingredients) -> Scorer:
-    with _torch_for("lstm"):
+    with _extra_for("lstm", "hf"):
         from llmrec_prompt.scorers.lstm import LstmScorer
 
     return LstmScorer(given.dataset, seed=given.seed)
@@ -86,29 +101,38 @@ def _random(given: Ingredients) -> Scorer:
     return RandomScorer(given.dataset, seed=given.seed)
 
 
+def _recency(given: Ingredients) -> Scorer:
+    from llmrec_prompt.scorers.recency import RecencyScorer
+
+    return RecencyScorer(given.dataset)
+
+
 def _sasrec(given: Ingredients) -> Scorer:
-    with _torch_for("sasrec"):
+    with _extra_for("sasrec", "hf"):
         from llmrec_prompt.scorers.sasrec import SasrecScorer
 
     return SasrecScorer(given.dataset, seed=given.seed)
 
 
 @contextmanager
-def _torch_for(name: str) -> Iterator[None]:
+def _extra_for(name: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise MissingExtra(f"The scorer {name}", "hf") from error
+        raise MissingExtra(f"The scorer {name}", extra) from error
 
 
 _BUILDERS: dict[str, Callable[[Ingredients], Scorer]] = {
+    "als": _als,
     "bm25": _bm25,
+    "bpr": _bpr,
     "co-occurrence": _cooccurrence,
     "embedding": _embedding,
     "item-knn": _item_knn,
     "lstm": _lstm,
     "popularity": _popularity,
     "random": _random,
+    "recency": _recency,
     "sasrec": _sasrec,
 }
 SCORERS = tuple(_BUILDERS)

@@ -1,7 +1,7 @@
 """What a non-language-model scorer answers: one number for every catalogue item."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,15 @@ class Scorer(Protocol):
     @property
     def settings(self) -> dict[str, object]:
         """What a report must say about it."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A scorer that can say what of a history it skips."""
+
+    def unknown(self, history: History) -> int:
+        """How many items of the history it knows nothing of."""
         ...
 
 

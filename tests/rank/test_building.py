@@ -88,7 +88,7 @@ def test_without_logs_a_fusion_leaves_out_what_needs_them():
 
 @pytest.mark.parametrize(
     ("part", "hint"),
-    [("likelyhood", "Did you mean 'likelihood'"), ("fused", "Available: bm25"), ("x", "bm25")],
+    [("likelyhood", "Did you mean 'likelihood'"), ("fused", "Available: als"), ("x", "bm25")],
 )
 def test_an_unknown_part_says_which_is_meant(part, hint):
     with pytest.raises(UnknownName, match=f"part of a fusion '{part}'.*{hint}") as caught:

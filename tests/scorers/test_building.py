@@ -33,15 +33,23 @@ def test_the_seed_reaches_the_random_scorer():
 
 def test_a_misspelt_name_says_which_is_meant():
     with pytest.raises(
-        UnknownName, match=r"Unknown scorer 'bm-25'\. Did you mean 'bm25'\? Available: bm25, "
+        UnknownName, match=r"Unknown scorer 'bm-25'\. Did you mean 'bm25'\? Available: als, bm25, "
     ):
         build_scorer("bm-25", given())
 
 
-@pytest.mark.parametrize("name", ["lstm", "sasrec"])
-def test_networks_say_what_to_install(name):
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [
+        ("lstm", "torch", "hf"),
+        ("sasrec", "torch", "hf"),
+        ("als", "implicit", "baselines"),
+        ("bpr", "implicit", "baselines"),
+    ],
+)
+def test_what_is_missing_is_said_with_how_to_get_it(name, package, extra):
     code = (
-        "import sys; sys.modules['torch'] = None\n"
+        f"import sys; sys.modules[{package!r}] = None\n"
         "from tests.scorers.test_building import given\n"
         "from llmrec_prompt.scorers import build_scorer\n"
         f"build_scorer({name!r}, given())"
@@ -49,7 +57,7 @@ def test_networks_say_what_to_install(name):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip().splitlines()[-1] == (
         f"llmrec_prompt.errors.MissingExtra: The scorer {name} needs extra packages. "
-        'Run: pip install "llmrec-prompt[hf]"'
+        f'Run: pip install "llmrec-prompt[{extra}]"'
     )
 
 
