@@ -1,5 +1,6 @@
 """One table of all that rankings show besides accuracy, with what it needs read off a data set."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ from llmrec_prompt.types import Ranking
 
 EVENT = "event:"
 """Before an event's name in the table: the share of rankings in which it happened."""
+
+LONG = sys.maxsize
+"""A cut below which nothing is: a whole history."""
 
 Table = dict[str, dict[str, float | int | None]]
 
@@ -103,18 +107,18 @@ def describe_lists(
     if strangers or not lists:
         found = f"user {strangers[0]!r} without a history" if strangers else "no lists"
         raise DataError(f"Found {found}; describe at least one user's list, each with its history.")
-    values = [user_values(ids, histories[user], facts, k, vectors) for user, ids in lists.items()]
-    own = [_popularity_of(histories[user], facts) for user in lists]
-    shown = [row[f"popularity@{k}"] for row in values]
-    pairs = [(q, p) for q, p in zip(shown, own, strict=True) if q is not None and p is not None]
-    whole: dict[str, float | None] = {
-        f"coverage@{k}": coverage(lists.values(), facts.catalogue, k=k),
-        f"gini@{k}": gini(lists.values(), facts.catalogue, k=k),
-        f"group_popularity_lift@{k}": group_lift([q for q, _ in pairs], [p for _, p in pairs]),
-    }
+    values = {user: user_values(ids, histories[user], facts, k, vectors) for user, ids in lists.items()}
+    names = next(iter(values.values()))
+    own = {user: average_popularity(histories[user], facts.popularity, k=LONG) for user in lists}
+    pairs = [(row[f"popularity@{k}"], own[user]) for user, row in values.items()]
+    both = [(q, p) for q, p in pairs if q is not None and p is not None]
     return {
-        **{name: _mean([row[name] for row in values]) for name in values[0]},
-        **{name: {"value": value, "users": len(lists), "undefined": 0} for name, value in whole.items()},
+        **{name: _mean([row[name] for row in values.values()]) for name in names},
+        f"coverage@{k}": _whole(coverage(lists.values(), facts.catalogue, k=k), len(lists)),
+        f"gini@{k}": _whole(gini(lists.values(), facts.catalogue, k=k), len(lists)),
+        f"group_popularity_lift@{k}": _whole(
+            group_lift([q for q, _ in both], [p for _, p in both]), len(both)
+        ),
     }
 
 
@@ -134,8 +138,7 @@ def describe(
         vectors: of items, for the diversity of meanings.
 
     Returns:
-        For each name `value` (a mean over users where it is one's per user), `users` and `undefined`: over
-        how many users it is defined, and for how many it is not.
+        For each name `value` (over users, a mean), and for how many `users` it is defined and `undefined`.
 
     Raises:
         ConfigError: `k` is below 1.
@@ -158,15 +161,12 @@ def describe(
     rates = event_rates(ranking.provenance.events for ranking in rankings)
     return {
         **describe_lists(lists, histories, Facts.of(dataset), k=k, vectors=vectors),
-        **{
-            f"{EVENT}{name}": {"value": rate, "users": len(rankings), "undefined": 0}
-            for name, rate in rates.items()
-        },
+        **{f"{EVENT}{name}": _whole(rate, len(rankings)) for name, rate in rates.items()},
     }
 
 
-def _popularity_of(history: Sequence[str], facts: Facts) -> float | None:
-    return average_popularity(history, facts.popularity, k=len(history)) if history else None
+def _whole(value: float | None, users: int) -> dict[str, float | int | None]:
+    return {"value": value, "users": users, "undefined": 0}
 
 
 def _mean(values: Sequence[float | None]) -> dict[str, float | int | None]:
