@@ -204,7 +204,7 @@ def test_agrees_with_ir_measures() -> None:
     ir_measures = pytest.importorskip("ir_measures")
     rng = random.Random(0)
     runs, wanted = {}, {}
-    for q in range(300):
+    for q in range(1000):
         pool = [f"i{n}" for n in range(rng.randint(1, 60))]
         runs[f"q{q}"] = rng.sample(pool, rng.randint(1, len(pool)))
         wanted[f"q{q}"] = set(rng.sample(pool, rng.randint(1, min(12, len(pool)))))
@@ -212,6 +212,7 @@ def test_agrees_with_ir_measures() -> None:
         "nDCG@10": ndcg,
         "Success@5": lambda i, r: hit_rate(i, r, k=5),
         "RR": mrr,
+        "RR@5": lambda i, r: mrr(i, r, k=5),
         "AP": average_precision,
         "AP@5": lambda i, r: average_precision(i, r, k=5),
         "P@5": lambda i, r: precision(i, r, k=5),
@@ -222,7 +223,7 @@ def test_agrees_with_ir_measures() -> None:
     judged = {q: dict.fromkeys(relevant, 1) for q, relevant in wanted.items()}
     measures = [ir_measures.parse_measure(name) for name in oracle]
     theirs = list(ir_measures.iter_calc(measures, judged, scored))
-    assert len(theirs) == 300 * len(oracle)
+    assert len(theirs) == 1000 * len(oracle)
     for line in theirs:
         ours = oracle[str(line.measure)](runs[line.query_id], wanted[line.query_id])
         assert ours == pytest.approx(line.value, abs=1e-9), (line, runs[line.query_id])
