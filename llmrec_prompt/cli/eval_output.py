@@ -46,9 +46,10 @@ def print_sheet(result: Report) -> None:
         for name, scores in result.rankers.items()
     ]
     rows.append(["(chance)", *(result.chance.get(m, "") for m in METRICS), "", ""])
-    console.print(f"{title(result)}: {about(result)}", markup=False, highlight=False)
-    baseline = result.more["baseline"]
-    print_rows(["ranker", *METRICS, f"{MAIN_METRIC} 95 %", f"against {baseline or 'nothing'}"], rows)
+    console.print(f"{title(result)}: {about(result)}", markup=False, highlight=False, soft_wrap=True)
+    print_rows(["ranker", *METRICS, f"{MAIN_METRIC} 95 %", "verdict"], rows)
+    if result.more["comparisons"]:
+        _remark(f"Verdicts are against {result.more['baseline']}; close means {CLOSE}.")
     for name, events in result.events.items():
         if events:
             counted = ", ".join(f"{event} {count}" for event, count in events.items())
@@ -62,7 +63,8 @@ def print_sheet(result: Report) -> None:
 def _call(result: Report, name: str) -> str:
     """What the test of the main metric says of a ranker."""
     tests = result.more["comparisons"]
-    return next((t["call"] for t in tests if (t["ranker"], t["metric"]) == (name, MAIN_METRIC)), "")
+    found = next((t["call"] for t in tests if (t["ranker"], t["metric"]) == (name, MAIN_METRIC)), "")
+    return "close" if found == CLOSE else found
 
 
 def print_estimate(lines: Sequence[Line], prices: Mapping[str, float], *, as_json: bool) -> None:
@@ -90,11 +92,12 @@ def print_estimate(lines: Sequence[Line], prices: Mapping[str, float], *, as_jso
         f"cost {money(sums['cost'])}.",
         markup=False,
         highlight=False,
+        soft_wrap=True,
     )
-    measured = sums["measured"]
+    measured, unknown = sums["measured"], sums["unknown"]
     _remark(
-        f"{len(rows) - measured} lines are from recorded rates of earlier runs here, {measured} from a few "
-        "real questions. What is in the cache of scores costs less."
+        f"{len(rows) - measured - unknown} lines are from recorded rates of earlier runs here, {measured} "
+        f"from a few real questions, {unknown} not known. What is in the cache of scores costs less."
     )
 
 
@@ -137,4 +140,4 @@ def print_differences(found: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def _remark(text: str) -> None:
-    errors.print(text, style="dim", markup=False, highlight=False)
+    errors.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)

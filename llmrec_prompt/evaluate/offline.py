@@ -1,6 +1,7 @@
 """One evaluation from a plan: data and rankers in, a run directory and a report out."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from llmrec_prompt.evaluate.list_tables import write_lists
 from llmrec_prompt.evaluate.rates import record
 from llmrec_prompt.evaluate.report_files import write_report
 from llmrec_prompt.evaluate.report_sheet import Report
-from llmrec_prompt.evaluate.run import RunDirectory, manifest_name
+from llmrec_prompt.evaluate.run import RunDirectory, append_line, manifest_name
 from llmrec_prompt.evaluate.runner import default_folder, run_exam
 from llmrec_prompt.evaluate.sample import write_asked
 from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
@@ -90,10 +91,12 @@ def evaluate(
     exam = exam or make_exam(Dataset.load(plan.data), plan.ask)
     recommender = make_recommender(plan, exam, backend)
     check_leak(exam, recommender)
-    rankers = {name: recommender.ranker_of(name) for name in plan.rankers}
+    rankers, building = build(recommender, plan.rankers)
     manifest = make_manifest(plan, exam, recommender, rankers)
     run = RunDirectory.start(out or default_folder(manifest_name(manifest)), manifest, resume=resume)
     write_asked(run, exam, recommender if manifest["model"] else None, seed=plan.seed)
+    for name, seconds in building.items():
+        append_line(run.folder / "spent.jsonl", {"ranker": name, "build_seconds": seconds})
     store = ScoreStore()
     kept = {name: cached(ranker, recommender, store) for name, ranker in rankers.items()}
     run_exam(exam, kept, run, seed=plan.seed)
@@ -102,6 +105,21 @@ def evaluate(
     found = write_report(run)
     record(plan, found.costs)
     return found
+
+
+def build(recommender: Recommender, names: Sequence[str]) -> tuple[dict[str, Ranker], dict[str, float]]:
+    """The rankers, and the seconds that each took to be fitted or loaded; what they share falls on the first.
+
+    Raises:
+        UnknownName: there is no such ranker.
+        Unsupported: the model lacks what one asks for.
+    """
+    rankers, seconds = {}, {}
+    for name in names:
+        start = time.monotonic()
+        rankers[name] = recommender.ranker_of(name)
+        seconds[name] = round(time.monotonic() - start, 4)
+    return rankers, seconds
 
 
 def check_rankers(plan: Plan) -> None:

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Seconds and tokens of a question, and of preparing an item; `source` says where they come from."""
+    """Seconds and tokens of a question, and of what comes before; `source` says where they come from."""
 
     seconds: float
     tokens: float
     item_seconds: float = 0.0
     item_tokens: float = 0.0
+    build_seconds: float = 0.0
+    """Of fitting or loading, once."""
     source: str = "recorded"
 
 
@@ -64,6 +66,7 @@ def record(plan: "Plan", costs: Mapping[str, Mapping[str, Any]]) -> None:
                 tokens=cost["tokens_per_user"],
                 item_seconds=cost.get("prepare_seconds", 0) / items,
                 item_tokens=cost.get("prepare_tokens", 0) / items,
+                build_seconds=cost.get("build_seconds", 0.0),
             )
     write_atomically(_path(), json.dumps({key: asdict(rate) for key, rate in found.items()}, indent=1) + "\n")
 

@@ -126,6 +126,10 @@ def costs(runs: Iterable[tuple[RunDirectory, Mapping[str, str]]], found: Tally) 
     for run, labels in runs:
         for line in read_lines(run.folder / "spent.jsonl"):
             cost = table[labels[line["ranker"]]]
+            if "build_seconds" in line:
+                # Of a run that was stopped the first time counts: later ones find much in the cache.
+                cost.setdefault("build_seconds", line["build_seconds"])
+                continue
             for what in ("seconds", "tokens"):
                 key = f"prepare_{what}"
                 cost[key] = round(cost.get(key, 0) + line[what], 4)

@@ -185,7 +185,7 @@ def test_a_suite_is_estimated_run_reported_and_never_mixed(llmrec, suite, tmp_pa
     again = llmrec("eval", "run", suite, "--out", out, "--resume", "--json").json
     assert again["sheets"][0]["rankers"] == done["sheets"][0]["rankers"]
     table = llmrec("eval", "report", out, "--baseline", "likelihood")
-    assert "against" in table.out
+    assert "Verdicts are against likelihood" in table.err
     assert "likelihood" in table.out
     known = llmrec("eval", "run", suite, "--dry-run")
     assert "4 lines are from recorded rates" in known.err
