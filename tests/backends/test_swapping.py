@@ -32,9 +32,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def answers(backend: Backend, adapter: str | None) -> tuple[list[float], list[float], np.ndarray]:
     """Scores of one prompt twice (the second on the kept prefix), of another, and states."""
     backend.use(adapter)
-    asked = [ScoreRequest(PROMPT, TITLES), ScoreRequest(PROMPT, TITLES), ScoreRequest(OTHER, TITLES)]
+    few = TITLES[:4]
+    asked = [ScoreRequest(PROMPT, few), ScoreRequest(PROMPT, few), ScoreRequest(OTHER, few)]
     rows = [[score.logprob for score in row] for row in backend.score(asked)]
-    return rows[0] + rows[1], rows[2], backend.embed([PROMPT, OTHER, *TITLES])
+    return rows[0] + rows[1], rows[2], backend.embed([PROMPT, OTHER, *few])
 
 
 def same(a: tuple, b: tuple) -> bool:
@@ -52,7 +53,7 @@ def test_a_b_a_equals_a_cold_a(name: str, engine: Callable[[str], Backend], fold
     backend = engine(name)
     a, b = folders
     try:
-        for adapter in (a, b, a, None, b, None, a, a):
+        for adapter in (a, b, a, None, b, a):
             assert same(answers(backend, adapter), cold[[None, a, b].index(adapter)]), adapter
     finally:
         backend.use(None)
