@@ -163,7 +163,9 @@ def test_a_hub_model_that_is_not_here_is_an_error_of_one_line() -> None:
         "except BackendError as error: print(error)"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
     assert done.stdout.startswith("transformers cannot load 'nobody/nothing'")
     assert done.stdout.count("\n") == 1
 
