@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.adapters import Card
-from llmrec_prompt.backends import DEFAULT_MODEL, Backend, load_backend, parse_ref
+from llmrec_prompt.backends import DEFAULT_MODEL, Backend, Hosted, load_backend, parse_ref, permitted
+from llmrec_prompt.backends.models import HOSTED
 from llmrec_prompt.data import Dataset, TitleIndex, TitleMatch
 from llmrec_prompt.errors import BackendError, ConfigError, DataError, UnknownName
 from llmrec_prompt.rank import (
@@ -57,8 +58,10 @@ class Settings:
     """Whether what the user has consumed is left out of recommendations."""
     prompts: Path | None = None
     """A folder of templates that wins over all others."""
+    hosted: Hosted | None = None
+    """Leave to send prompts to the server of an `openai:` model; that of a `hosting` block if None."""
     seed: int = 0
-    """Fixes calibration histories and the order of ties."""
+    """Fixes calibration histories, the order in which candidates are shown, and the order of ties."""
 
     def __post_init__(self) -> None:
         for kind, value, known in (
@@ -129,9 +132,8 @@ class Recommender:
             language=self.settings.language,
             catalogue=self.dataset.items,
             prompts=self.settings.prompts,
+            fields=shown_fields(model, self.settings.hosted),
         )
-        if isinstance(model, str):
-            parse_ref(model)  # a misspelt model shall fail before anything is read or indexed
         self.mode = mode
         self._model = model
         self._swap = Swap(self._rankers(), self._load, adapter)
@@ -149,7 +151,9 @@ class Recommender:
         )
 
     def _load(self) -> Backend:
-        return load_backend(self._model) if isinstance(self._model, str) else self._model
+        if not isinstance(self._model, str):
+            return self._model
+        return load_backend(self._model, hosted=self.settings.hosted)
 
     @property
     def backend(self) -> Backend:
@@ -308,6 +312,18 @@ class Recommender:
             for line, why in zip(ranking.recommendations, reasons, strict=True)
         ]
         return ranking.model_copy(update={"recommendations": tuple(lines)})
+
+
+def shown_fields(model: str | Backend, hosted: Hosted | None) -> tuple[str, ...] | None:
+    """Item fields that templates may show to a model; None for all, which a local model may see.
+
+    Raises:
+        UnknownName: no such model.
+        ConfigError: a hosted model that nobody has allowed; nothing has been sent then.
+    """
+    if not isinstance(model, str):
+        return getattr(model, "fields", None)
+    return permitted(model, hosted).fields if parse_ref(model).kind == HOSTED else None
 
 
 def typed_item(text: str) -> Item:

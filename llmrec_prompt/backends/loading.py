@@ -6,13 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmrec_prompt.backends.base import Backend
-from llmrec_prompt.backends.models import PACKAGED, ModelRef, gguf_path, parse_ref
+from llmrec_prompt.backends.models import HOSTED, PACKAGED, ModelRef, gguf_path, parse_ref
 from llmrec_prompt.backends.openai import Hosted, permitted
 from llmrec_prompt.cache import cache_dir, file_hash
 
 log = logging.getLogger(__name__)
-HOSTED = "openai"
-"""The kind of reference whose model is on a server."""
 
 
 def load_backend(

@@ -13,7 +13,9 @@ from llmrec_prompt.cache import cache_dir, content_key, file_hash
 from llmrec_prompt.errors import ConfigError, MissingExtra, UnknownName
 
 DEFAULT_MODEL = "smollm2"
-KINDS = ("fake", "hf", "llama", "openai")
+HOSTED = "openai"
+"""The kind of reference whose model is on a server."""
+KINDS = ("fake", "hf", "llama", HOSTED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from llmrec_prompt import __version__
-from llmrec_prompt.backends import DEFAULT_MODEL, ScoreRequest, load_backend
-from llmrec_prompt.backends.models import PACKAGED
+from llmrec_prompt.backends import DEFAULT_MODEL, Hosted, ScoreRequest, load_backend, parse_ref
+from llmrec_prompt.backends.models import HOSTED, PACKAGED
 from llmrec_prompt.cache import cache_dir
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import console, print_json, print_rows
@@ -19,6 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Models: what is here, what each ca
 FORMS = (
     ("llama:PATH.gguf", "any GGUF file, through llama.cpp", "local"),
     ("hf:FOLDER_OR_HUB_ID[@revision]", "transformers: a folder, a hub id, a GGUF file", "hf"),
+    ("openai:MODEL", "any OpenAI-compatible server (--base-url); only with --hosted", "openai"),
     ("fake:constant | random | overlap | oracle:DATA", "no model; for tests", ""),
 )
 PACKAGES = (
@@ -57,10 +58,18 @@ def installed(name: str) -> bool:
 @app.command()
 def show(
     model: Annotated[str, typer.Argument(help="A model reference.")] = DEFAULT_MODEL,
+    hosted: o.UseHosted = False,
+    base_url: o.BaseUrl = None,
+    hosted_settings: o.HostedSettings = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Probe a server anew.")] = False,
     as_json: o.AsJson = False,
 ) -> None:
-    """Load a model and say what it can do and how fast. Example: `llmrec models show smollm2`."""
-    facts = probe(model)
+    """Load a model and say what it can do and how fast; of a server, what it was found to give.
+
+    Example: `llmrec models show smollm2`
+    """
+    leave = o.leave(hosted, base_url, hosted_settings, refresh=refresh)
+    facts = served(model, leave) if parse_ref(model).kind == HOSTED else probe(model)
     if as_json:
         print_json(facts)
     else:
@@ -68,6 +77,16 @@ def show(
             ["", ""],
             [[k.replace("_", " "), ", ".join(v) if isinstance(v, list) else v] for k, v in facts.items()],
         )
+
+
+def served(model: str, leave: Hosted | None) -> dict[str, Any]:
+    """The record of a server: nothing but a probe's own words has been sent."""
+    backend = load_backend(model, hosted=leave)
+    record = backend.record  # type: ignore[attr-defined]
+    facts = record.model_dump(exclude={"version", "missing"})
+    facts |= {"can": sorted(record.can), **{f"{name}: found": why for name, why in record.remarks.items()}}
+    backend.close()
+    return {name: value for name, value in facts.items() if value not in ("", (), {}, 0) or value is False}
 
 
 def probe(model: str) -> dict[str, Any]:

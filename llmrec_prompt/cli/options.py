@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from llmrec_prompt.backends import Hosted
 from llmrec_prompt.rank import MODES
 
 Data = Annotated[str, typer.Option("--data", help="Folder of a data set, or sample:NAME.", metavar="DIR")]
@@ -41,3 +42,22 @@ Prompts = Annotated[
     Path | None,
     typer.Option("--prompts", help="Folder of templates that wins over all others.", metavar="DIR"),
 ]
+UseHosted = Annotated[
+    bool, typer.Option("--hosted", help="Allow an openai: model: titles are sent to its server.")
+]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", help="Its server, with /v1; OpenAI's by default.", metavar="URL")
+]
+HostedSettings = Annotated[
+    Path | None,
+    typer.Option("--hosted-settings", help="YAML: budget, ledger, concurrency …", metavar="FILE"),
+]
+
+
+def leave(hosted: bool, base_url: str | None, settings: Path | None, **changes: bool) -> Hosted | None:
+    """What the options allow: nothing without --hosted.
+
+    Raises:
+        ConfigError: settings that cannot be meant.
+    """
+    return Hosted.load(settings, base_url=base_url, **changes) if hosted else None

@@ -1,14 +1,16 @@
 """`llmrec prompts list | show | check` and `llmrec domain new`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from llmrec_prompt.backends import DEFAULT_MODEL, load_backend
+from llmrec_prompt.backends.openai import Previewed
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import console, print_json, print_matches, print_rows
-from llmrec_prompt.errors import LlmrecError, TemplateError
+from llmrec_prompt.errors import ConfigError, LlmrecError, TemplateError
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.templates import Prompter, list_domains, load_domain, new_domain
 from llmrec_prompt.types import Item
@@ -50,12 +52,26 @@ def show(
     model: o.Model = DEFAULT_MODEL,
     language: o.Language = None,
     prompts: o.Prompts = None,
+    mode: o.Mode = "auto",
+    embedder: o.Embedder = "auto",
+    hosted: o.UseHosted = False,
+    base_url: o.BaseUrl = None,
+    hosted_settings: o.HostedSettings = None,
+    seed: o.Seed = 0,
     as_json: o.AsJson = False,
 ) -> None:
     """The exact prompt for a user or a typed history, with its token count.
 
+    With --hosted: byte for byte what `recommend` in this mode would send to the server; nothing is sent.
+
     Example: `llmrec prompts show --data sample:movies --history Alien --history "The Matrix"`
     """
+    leave = o.leave(hosted, base_url, hosted_settings, preview=True)
+    if leave is not None:
+        settings: dict[str, Any] = {"language": language, "prompts": prompts, "seed": seed}
+        settings |= {"hosted": leave, "embedder": embedder}
+        preview(Recommender(data, domain=domain, model=model, mode=mode, **settings), history, user)
+        return
     rec = Recommender(data, domain=domain, model=model, language=language, prompts=prompts)
     if history and not as_json:
         print_matches(rec.match(history))
@@ -78,6 +94,21 @@ def show(
     console.print(prompt.text, end="", markup=False, highlight=False, soft_wrap=True)
     console.rule()
     console.print(", ".join(f"{k} {v}" for k, v in facts.items()), style="dim", markup=False, highlight=False)
+
+
+def preview(rec: Recommender, history: list[str] | None, user: str | None) -> None:
+    """Print the first calls that a recommendation makes: a line with the path, then the body as it is.
+
+    Raises:
+        ConfigError: the model is local, or the mode asks no model.
+    """
+    try:
+        rec.recommend(history or None, user=user)
+    except Previewed as shown:
+        for path, body in shown.calls:
+            sys.stdout.write(f"POST {path}\n{body.decode()}\n")
+        return
+    raise ConfigError("Nothing would be sent: this mode or model asks no server. Give --model openai:MODEL.")
 
 
 @app.command()

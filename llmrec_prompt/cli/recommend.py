@@ -28,6 +28,9 @@ def recommend(
     language: o.Language = None,
     embedder: o.Embedder = "auto",
     prompts: o.Prompts = None,
+    hosted: o.UseHosted = False,
+    base_url: o.BaseUrl = None,
+    hosted_settings: o.HostedSettings = None,
     seed: o.Seed = 0,
     as_json: o.AsJson = False,
     verbose: o.Verbose = False,
@@ -36,7 +39,8 @@ def recommend(
 
     Example: `llmrec recommend --data sample:movies --history "The Matrix" --history Alien -k 5`
     """
-    settings = {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
+    settings: dict[str, Any] = {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
+    settings["hosted"] = o.leave(hosted, base_url, hosted_settings)
     rec = Recommender(
         data, domain=domain, model=model, mode=mode, adapter=adapter, candidates=retrieve, **settings
     )
@@ -65,6 +69,9 @@ def rank(
     language: o.Language = None,
     embedder: o.Embedder = "auto",
     prompts: o.Prompts = None,
+    hosted: o.UseHosted = False,
+    base_url: o.BaseUrl = None,
+    hosted_settings: o.HostedSettings = None,
     seed: o.Seed = 0,
     as_json: o.AsJson = False,
     verbose: o.Verbose = False,
@@ -73,7 +80,8 @@ def rank(
 
     Example: `llmrec rank --data sample:movies --history Alien --candidates Aliens --candidates Amélie`
     """
-    settings = {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
+    settings: dict[str, Any] = {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
+    settings["hosted"] = o.leave(hosted, base_url, hosted_settings)
     rec = Recommender(data, domain=domain, model=model, mode=mode, adapter=adapter, **settings)
     items = typed_history(rec, history)
     chosen = typed_history(rec, read_candidates(candidates, candidates_file)) or []

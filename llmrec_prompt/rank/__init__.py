@@ -9,6 +9,7 @@ from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.label import LabelRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.listed import ListedRanker
+from llmrec_prompt.rank.many import rank_many
 from llmrec_prompt.rank.priors import SOURCES, calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.rank.swapping import Swap
@@ -37,4 +38,5 @@ __all__ = [
     "in_words",
     "leave_one_out",
     "rank",
+    "rank_many",
 ]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +47,8 @@ class Prompter:
         language: another language than the domain's own.
         catalogue: items over which numeric fields are normalised.
         prompts: a folder of templates that wins over all others.
+        fields: the item fields that templates may show; all if None. Others are empty, or unknown if they are
+            none of every item's.
 
     Raises:
         TemplateError: the language is missing or a template is malformed.
@@ -59,8 +61,10 @@ class Prompter:
         language: str | None = None,
         catalogue: Sequence[Item] = (),
         prompts: Path | None = None,
+        fields: Collection[str] | None = None,
     ) -> None:
         self.domain = domain.speak(language)
+        self._fields = None if fields is None else frozenset(fields)
         self._own_language = domain.language
         self._sandbox = Sandbox(FileSystemLoader(search_path(prompts)))
         self._scalers = {f: Scaler.fit(catalogue, f, method=m) for f, m in self.domain.numeric.items()}
@@ -98,9 +102,23 @@ class Prompter:
 
     def _digest(self, names: list[str]) -> str:
         digest = hashlib.sha256(f"{sanitise.VERSION}\0{self.domain.model_dump_json()}".encode())
+        if hidden := self._hidden():
+            digest.update(f"\0without {' '.join(hidden)}".encode())
         for name, source in self._sources(names):
             digest.update(f"\0{name}\0{source}".encode())
         return digest.hexdigest()[:16]
+
+    def _hidden(self) -> list[str]:
+        """Fields that every item has and templates may not show; to ask for any other is an error."""
+        own = set(Item.model_fields) - {"item_id"}
+        return [] if self._fields is None else sorted(own - self._fields)
+
+    def _allowed(self, item: Item) -> Item:
+        """The item with the fields that may be shown, and its id for messages."""
+        if self._fields is None:
+            return item
+        values = item.model_dump()
+        return Item(**{name: value for name, value in values.items() if name in {*self._fields, "item_id"}})
 
     def _sources(self, names: list[str]) -> Iterator[tuple[str, str]]:
         seen: set[str] = set()
@@ -121,9 +139,9 @@ class Prompter:
 
     def line(self, item: Item, events: Counter[str] | None = None) -> str:
         """The item in one line, without the line end."""
-        return self._line(self._view(item, events), events)
+        return self._line(item, self._view(item, events), events)
 
-    def _line(self, view: Mapping[str, Any], events: Counter[str] | None) -> str:
+    def _line(self, item: Item, view: Mapping[str, Any], events: Counter[str] | None) -> str:
         text = self._sandbox.run(
             f"{self.domain.name}/domain.yaml: item",
             {"item": view, "domain": self._words},
@@ -131,9 +149,7 @@ class Prompter:
         )
         line = self._clean(text, 2 * self.domain.title_limit, events)
         if not line:
-            raise TemplateError(
-                f"Domain {self.domain.name!r}: the line of item {view['item_id']!r} is empty."
-            )
+            raise TemplateError(f"Domain {self.domain.name!r}: the line of item {item.item_id!r} is empty.")
         return line
 
     def continuation(self, item: Item, events: Counter[str] | None = None) -> str:
@@ -179,7 +195,7 @@ class Prompter:
         """What `history.j2` and all that extend it may say."""
         limit = self.domain.history if show is None else show
         views = [self._lined(item, events) for item in (items[-limit:] if limit else ())]
-        interests = derive_interests(items)
+        interests = derive_interests([self._allowed(item) for item in items])
         return {
             "domain": self._words,
             "history": views,
@@ -191,7 +207,7 @@ class Prompter:
 
     def _lined(self, item: Item, events: Counter[str]) -> dict[str, Any]:
         view = self._view(item, events)
-        view["line"] = self._line(view, events)
+        view["line"] = self._line(item, view, events)
         return view
 
     def yes_no(self, history: Sequence[Item], item: Item, *, show: int | None = None) -> str:
@@ -241,6 +257,7 @@ class Prompter:
 
     def _view(self, item: Item, events: Counter[str] | None) -> dict[str, Any]:
         """The item as a template sees it: plain, cleaned values; numbers also normalised."""
+        item = self._allowed(item)
         view: dict[str, Any] = {}
         for name, value in item.model_dump().items():
             limit = self.domain.title_limit if name == "title" else self.domain.text_limit
@@ -250,6 +267,8 @@ class Prompter:
                 view[name] = [self._clean(str(v), 60, None) for v in value]
             elif isinstance(value, int | float) or value is None:
                 view[name] = value
+        if self._fields is not None and "item_id" not in self._fields:
+            del view["item_id"]
         view["natural_title"] = natural_title(view["title"])
         view["scaled"] = {name: scaler.transform(item) for name, scaler in self._scalers.items()}
         view["level"] = {name: scaler.level(item) for name, scaler in self._scalers.items()}

@@ -60,6 +60,7 @@ class OpenAIBackend:
         self._extra: dict[str, Any] = {}
         self._counts: dict[str, int] = {}
         self._use(None)
+        self._count()  # a probe's tokens belong to no ranking
 
     def _find_record(self, ref: str) -> Record:
         known = None if self.hosted.refresh else Record.known(self._client.base_url, self._model)
@@ -84,9 +85,12 @@ class OpenAIBackend:
         try:
             return self._client.ask(calls)
         finally:
-            spent = self._client.meter.spent
-            self.usage.evaluated = spent.sent - spent.cached + spent.answered
-            self.usage.reused = spent.cached
+            self._count()
+
+    def _count(self) -> None:
+        spent = self._client.meter.spent
+        self.usage.evaluated = spent.sent - spent.cached + spent.answered
+        self.usage.reused = spent.cached
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[list[Score]]:
         """Score every continuation by the echo of prompt and continuation; see `Backend.score`."""

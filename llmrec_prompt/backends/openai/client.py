@@ -8,9 +8,9 @@ import asyncio
 import json
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -77,6 +77,8 @@ class Client:
         self._gate = asyncio.Semaphore(hosted.concurrency)
         self._settled = asyncio.Condition()
         self._store = AnswerStore(cache_dir() / "hosted" / "answers.sqlite")
+        # Whoever forgets to close leaves no thread and no connection behind.
+        self._end = weakref.finalize(self, _end, self._loop, self._sdk, self._store)
 
     def _make_sdk(self) -> openai.AsyncOpenAI:
         base_url = self._hosted.base_url
@@ -216,38 +218,62 @@ class Client:
 
     def close(self) -> None:
         """End the connections and the thread."""
-        with suppress(RuntimeError):
-            self._loop.run(self._sdk.close())
-        self._loop.close()
-        self._store.close()
+        self._end()
 
 
 class _Loop:
-    """An event loop in a thread of its own."""
+    """An event loop in a thread of its own, from the first work on; before that there is nothing to close."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="hosted", daemon=True)
-        self._thread.start()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._closed = False
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of some work; if the caller is interrupted, the work is ended too."""
-        if self._loop.is_closed():
+        try:
+            loop = self._running()
+        except BaseException:
             work.close()
-            raise BackendError("This hosted model is closed. Load it again.")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            raise
+        future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
 
-    def close(self) -> None:
-        """Stop the thread."""
-        if not self._loop.is_closed():
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._closed:
+                raise BackendError("This hosted model is closed. Load it again.")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="hosted", daemon=True)
+                self._thread.start()
+            return self._loop
+
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do the last work, if there was any before, and stop the thread."""
+        begun = self._loop is not None and self._thread is not threading.current_thread()
+        if begun and self._loop is not None and self._thread is not None:
+            self.run(_then_rest(last))
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+        self._closed = True
+
+
+def _end(loop: _Loop, sdk: openai.AsyncOpenAI, store: AnswerStore) -> None:
+    loop.close(sdk.close)
+    store.close()
+
+
+async def _then_rest(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do the last work and give transports the turn in which they close."""
+    await last()
+    await asyncio.sleep(0)
 
 
 async def _count_attempt(request: Any) -> None:

@@ -52,6 +52,13 @@ class Hosted(BaseModel):
     preview: bool = False
     """Send nothing: the first calls are raised as `Previewed`."""
 
+    @field_validator("fields")
+    @classmethod
+    def _with_title(cls, fields: tuple[str, ...]) -> tuple[str, ...]:
+        if "title" not in fields:
+            raise ValueError("title must be among them: it is what an item is known by")
+        return fields
+
     @field_validator("redact")
     @classmethod
     def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,200 @@
+"""Hosted ranking against local ranking, and what faults and kills cost.
+
+    python eval/bench/hosted.py same   [--users 50] [--candidates 10] [--threads 1]
+    python eval/bench/hosted.py faults [--users 200]
+    python eval/bench/hosted.py kill   [--users 60]
+
+`same` ranks in this process and through real servers of the same file (llama-server from xllamacpp,
+llama-cpp-python's own), in each mode that the server can serve. `faults` asks a server that fails a fifth of
+its requests. `kill` kills a run half-way, resumes it, and counts requests that were answered twice. The last
+two use the fault server of the tests, so this runs from the repository.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from llmrec_prompt import Dataset, Ranking
+from llmrec_prompt.backends import Backend, Hosted, load_backend, parse_ref
+from llmrec_prompt.backends.loading import gguf_file
+from llmrec_prompt.backends.openai.ledger import summarise
+from llmrec_prompt.errors import Unsupported
+from llmrec_prompt.rank import (
+    LabelRanker,
+    LikelihoodRanker,
+    ListedRanker,
+    Ranker,
+    Request,
+    YesNoRanker,
+    rank_many,
+)
+from llmrec_prompt.templates import Prompter, load_domain
+from llmrec_prompt.types import Item
+from tests.backends.hosted.real import missing, real_server
+from tests.backends.hosted.server import MODEL, Ways, serving
+
+Asked = tuple[list[Item], list[Item], Request]
+MODES = {"likelihood": LikelihoodRanker, "label": LabelRanker, "yes_no": YesNoRanker, "listed": ListedRanker}
+FAULTS = ((429, {"Retry-After": "0.05"}, "slow down"), (500, {}, "oh"), "cut")
+SHARE = 0.2
+
+
+def main() -> None:
+    """Run one of the three."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("same", "faults", "kill", "child"))
+    parser.add_argument("--users", type=int, default=50)
+    parser.add_argument("--candidates", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--base-url", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    dataset = Dataset.load("sample:movies")
+    prompter = Prompter(load_domain("movies"), catalogue=dataset.items)
+    asked = drawn(dataset, options.users, options.candidates)
+    if options.what == "same":
+        same(prompter, asked, options.threads)
+    elif options.what == "child":
+        answer_all(options.base_url, prompter, asked)
+    else:
+        with tempfile.TemporaryDirectory() as cache:
+            os.environ["LLMREC_CACHE"] = cache
+            (faults if options.what == "faults" else kill)(prompter, asked)
+
+
+def drawn(dataset: Dataset, users: int, candidates: int) -> list[Asked]:
+    """Users with five items each, and others to be ranked for them."""
+    dice = random.Random(0)
+    found = []
+    for user in range(users):
+        items = dice.sample(dataset.items, 5 + candidates)
+        found.append((items[:5], items[5:], Request(user=str(user))))
+    return found
+
+
+def same(prompter: Prompter, asked: list[Asked], threads: int) -> None:
+    """A row for each server and mode: how far scores differ, how alike orders are."""
+    local = load_backend("smollm2", context=2048, threads=threads)
+    print("| server | mode | users | same order | Spearman, mean and least | score difference | events |")
+    print("|---|---|---|---|---|---|---|")
+    for kind in ("llama-server", "llama-cpp-python"):
+        if missing(kind):
+            print(f"| {kind} | | not installed: {', '.join(missing(kind))} | | | | |")
+            continue
+        with real_server(kind, gguf_file(parse_ref("smollm2"))[0], threads=threads) as url:
+            backend = load_backend("openai:smollm2", hosted=Hosted(base_url=url, concurrency=1, refresh=True))
+            for mode in MODES:
+                compare(kind, mode, local, backend, prompter, asked)
+            backend.close()
+    local.close()
+
+
+def compare(
+    kind: str, mode: str, local: Backend, backend: Backend, prompter: Prompter, asked: list[Asked]
+) -> None:
+    """One row."""
+    try:
+        there = list(rank_many(MODES[mode](backend, prompter), asked, workers=1))
+    except Unsupported as error:
+        print(f"| {kind} | {mode} | refused | | | | {str(error)[:160]}… |")
+        return
+    here = list(rank_many(MODES[mode](local, prompter), asked, workers=1))
+    pairs = [(scores_of(a), scores_of(b)) for a, b in zip(here, there, strict=True)]
+    rhos = [spearmanr(a, b).statistic for a, b in pairs]
+    equal = sum(a.ids == b.ids for a, b in zip(here, there, strict=True))
+    gap = max(float(np.abs(a - b).max()) for a, b in pairs)
+    events = sum((Counter(r.provenance.events) for r in there), Counter())
+    print(
+        f"| {kind} | {mode} | {len(asked)} | {equal} | {np.nanmean(rhos):.3f}, {np.nanmin(rhos):.3f} | "
+        f"{gap:.3f} | {dict(events) or 'none'} |",
+        flush=True,
+    )
+
+
+def scores_of(ranking: Ranking) -> np.ndarray:
+    """Scores by item id, so that two rankings can be held against each other."""
+    lines = sorted(ranking.recommendations, key=lambda line: line.item_id)
+    return np.array([line.score for line in lines])
+
+
+def faults(prompter: Prompter, asked: list[Asked]) -> None:
+    """The same users with and without faults."""
+    ledger = Path(os.environ["LLMREC_CACHE"]) / "ledger.jsonl"
+    dice = random.Random(1)
+    with serving(Ways()) as sound, serving(Ways()) as faulty:
+        expected = ranked(sound.url, prompter, asked, None)
+        connect(faulty.url, None).close()  # the probes are not what is tested
+        faulty.forget()
+        faulty.ways.fault = lambda number, path: dice.choice(FAULTS) if dice.random() < SHARE else None
+        begin = time.monotonic()
+        found = ranked(faulty.url, prompter, asked, ledger)
+        seconds = time.monotonic() - begin
+        total = summarise(ledger)
+        wrong = sum(a.ids != b.ids for a, b in zip(expected, found, strict=True))
+        print(f"{len(found)} of {len(asked)} users ranked in {seconds:.0f} s, {wrong} of them wrongly")
+        print(f"requests at the server {len(faulty.seen)}, attempts in the ledger {total['attempts']}")
+        print(f"ledger: {total}")
+        assert len(found) == len(asked)
+        assert wrong == total["failed"] == 0
+        assert total["attempts"] == len(faulty.seen)
+
+
+def kill(prompter: Prompter, asked: list[Asked]) -> None:
+    """A child is killed when half of the requests are in; another one goes on."""
+    with serving(Ways()) as server:
+        connect(server.url, None).close()
+        server.forget()
+        server.ways.fault = lambda number, path: time.sleep(0.01)
+        need = len(asked) * 4  # a label ranking asks in four orders
+        arguments = [sys.executable, __file__, "child", "--users", str(len(asked)), "--base-url", server.url]
+        child = subprocess.Popen(arguments)
+        while len(server.seen) < need // 2 and child.poll() is None:
+            time.sleep(0.002)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        killed = len(server.seen)
+        subprocess.run(arguments, check=True)
+        counts = Counter(body for _, body, _ in server.seen)
+        twice = sum(n - 1 for n in counts.values())
+        print(
+            f"killed after {killed} of {need} requests; {len(server.seen)} in the end, {len(counts)} distinct"
+        )
+        print(f"asked twice: {twice} (those under way when the process died: its answers never arrived)")
+        assert len(counts) == need
+        assert twice <= Hosted().concurrency
+
+
+def connect(url: str, ledger: Path | None) -> Backend:
+    """A backend on the fault server."""
+    return load_backend(f"openai:{MODEL}", hosted=Hosted(base_url=url, ledger=ledger))
+
+
+def ranked(url: str, prompter: Prompter, asked: list[Asked], ledger: Path | None) -> list[Ranking]:
+    """All users by labels, eight at a time."""
+    backend = connect(url, ledger)
+    ranker: Ranker = LabelRanker(backend, prompter)
+    found = list(rank_many(ranker, asked, workers=8))
+    backend.close()
+    return found
+
+
+def answer_all(url: str, prompter: Prompter, asked: list[Asked]) -> None:
+    """What is killed."""
+    ranked(url, prompter, asked, None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The same file behind real servers and in this process: what a server can do it does alike."""
+
+import pytest
+
+from llmrec_prompt.backends import Hosted, load_backend, parse_ref
+from llmrec_prompt.backends.loading import gguf_file
+from llmrec_prompt.errors import Unsupported
+from llmrec_prompt.rank import LabelRanker, LikelihoodRanker, ListedRanker, YesNoRanker, rank
+from llmrec_prompt.templates import Prompter, load_domain
+from llmrec_prompt.types import Item
+
+from .real import missing, real_server
+
+pytestmark = pytest.mark.llama
+PROMPTER = Prompter(load_domain("movies"))
+HISTORY = [Item(item_id=t, title=t) for t in ("Alien", "Blade Runner")]
+CANDIDATES = [Item(item_id=t, title=t) for t in ("Aliens", "Amélie", "Toy Story", "Heat")]
+NEAR = 0.15
+"""Nats: both run the same half-precision file, in different builds of llama.cpp and shapes of batches."""
+
+
+@pytest.fixture(scope="module")
+def local(own_cache):
+    backend = load_backend("smollm2", context=1024, threads=1)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="module", params=["llama-server", "llama-cpp-python"])
+def served(request, own_cache):
+    absent = missing(request.param)
+    if absent:
+        pytest.skip(f"{request.param} is NOT TESTED: {', '.join(absent)} not installed")
+    with real_server(request.param, gguf_file(parse_ref("smollm2"))[0], context=1024) as url:
+        backend = load_backend("openai:smollm2", hosted=Hosted(base_url=url, concurrency=1))
+        yield request.param, backend
+        backend.close()
+
+
+def test_what_they_give(served):
+    kind, backend = served
+    expected = {"llama-server": "json_schema", "llama-cpp-python": "json_object_schema"}
+    assert backend.info.can == {"choose", "generate", "schema"}
+    assert backend.record.schema_form == expected[kind]
+    assert backend.record.tokenizer == kind
+    assert backend.record.completions_top == 100
+
+
+def test_likelihood_is_refused_with_the_reason(served):
+    kind, backend = served
+    why = {
+        "llama-server": "without the prompt's log-probabilities",
+        "llama-cpp-python": "misaligned by a token",  # abetlen/llama-cpp-python: echo without BOS
+    }
+    with pytest.raises(Unsupported, match=why[kind]):
+        LikelihoodRanker(backend, PROMPTER)
+
+
+@pytest.mark.parametrize("build", [LabelRanker, YesNoRanker])
+def test_the_next_token_is_the_same(served, local, build):
+    _, backend = served
+    here, there = (rank(build(b, PROMPTER), HISTORY, CANDIDATES) for b in (local, backend))
+    scores = {line.item_id: line.score for line in here.recommendations}
+    for line in there.recommendations:
+        assert line.score == pytest.approx(scores[line.item_id], abs=NEAR)
+    assert "label_outside_top" not in there.provenance.events
+
+
+def test_a_list_holds_numbers_only(served):
+    _, backend = served
+    ranking = rank(ListedRanker(backend, PROMPTER), HISTORY, CANDIDATES)
+    assert sorted(ranking.ids) == sorted(item.item_id for item in CANDIDATES)
+    assert not {"listed_unknown", "unusable_answer"} & ranking.provenance.events.keys()

@@ -1,0 +1,49 @@
+import json
+
+import pytest
+
+from ..backends.hosted.server import MODEL, serving
+
+REF = f"openai:{MODEL}"
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with serving() as server:
+        yield server
+
+
+def test_without_hosted_the_answer_is_no(llmrec, server):
+    done = llmrec("models", "show", REF, "--base-url", server.url)
+    assert done.code == 1
+    assert "--hosted" in done.err
+    assert server.seen == []
+
+
+def test_the_record_is_shown(llmrec, server):
+    done = llmrec("models", "show", REF, "--hosted", "--base-url", server.url, "--json")
+    facts = json.loads(done.out)
+    assert facts["can"] == ["choose", "embed", "generate", "schema", "score"]
+    assert facts["completions_top"] == 20
+    assert "echo" in llmrec("models", "show", REF, "--hosted", "--base-url", server.url).out
+
+
+def test_recommend_and_preview(llmrec, server, tmp_path):
+    settings = tmp_path / "hosted.yaml"
+    settings.write_text(f"ledger: {tmp_path / 'ledger.jsonl'}\n")
+    where = ("--model", REF, "--hosted", "--base-url", server.url, "--mode", "listed")
+    where += ("--embedder", "backend")
+    what = ("--data", "sample:movies", "--history", "Alien (1979)")
+    done = llmrec("recommend", *what, *where, "--hosted-settings", str(settings), "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["provenance"]["mode"] == "listed"
+    assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) >= 1
+    sent = len(server.seen)
+    shown = llmrec("prompts", "show", *what, *where)
+    assert shown.code == 0, shown.err
+    path, body = shown.out.split("\n")[:2]
+    assert path.startswith("POST /")
+    assert json.loads(body)["model"] == MODEL
+    assert len(server.seen) == sent
