@@ -73,6 +73,11 @@ def show(
         preview(Recommender(data, domain=domain, model=model, mode=mode, **settings), history, user)
         return
     rec = Recommender(data, domain=domain, model=model, language=language, prompts=prompts)
+    print_prompt(rec, history, user, as_json=as_json)
+
+
+def print_prompt(rec: Recommender, history: list[str] | None, user: str | None, *, as_json: bool) -> None:
+    """The prompt on stdout, what it is made of below it."""
     if history and not as_json:
         print_matches(rec.match(history))
     prompt = rec.prompt(history or None, user=user)
