@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llmrec_prompt.backends import DEFAULT_MODEL, load_backend
+from llmrec_prompt.backends import DEFAULT_MODEL, hosting, load_backend
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.adapt import parsed
 from llmrec_prompt.cli.eval_output import print_differences, print_estimate, print_report, print_suite
@@ -25,7 +25,8 @@ from llmrec_prompt.evaluate.trackers import check_trackers, log_reports
 
 app = typer.Typer(no_args_is_help=True, help="Offline evaluation.")
 EVERY = ",".join(ALL)
-WITH_SUITE = ("suite", "changes", "dry_run", "out", "resume", "tracker", "as_json")
+OF_SERVERS = ("hosted", "base_url", "hosted_settings")
+WITH_SUITE = ("suite", "changes", "dry_run", "out", "resume", "tracker", "as_json", *OF_SERVERS)
 """Options that go with a suite; all else is written in it."""
 
 SuiteFile = Annotated[Path | None, typer.Argument(help="A suite in YAML.", metavar="SUITE.yaml")]
@@ -80,6 +81,9 @@ def run(
     out: Out = None,
     resume: Resume = False,
     tracker: Tracker = None,
+    hosted: o.UseHosted = False,
+    base_url: o.BaseUrl = None,
+    hosted_settings: o.HostedSettings = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Hide what users did next, rank it among others, report who finds it.
@@ -89,13 +93,20 @@ def run(
     Example: `llmrec eval run eval/suites/zero_shot.yaml --dry-run`
     """
     check_trackers(tracker or [])
+    context.with_resource(hosting(o.leave(hosted, base_url, hosted_settings)))
     asked = suite_of(context, suite, changes or []) if suite else plan_of(context.params)
-    if dry_run:
+    carry_out(asked, context.params)
+
+
+def carry_out(asked: Suite | Plan, given: Mapping[str, Any]) -> None:
+    """Estimate or run what is asked."""
+    trackers, as_json = given["tracker"] or [], given["as_json"]
+    if given["dry_run"]:
         dry(asked, as_json=as_json)
     elif isinstance(asked, Suite):
-        whole(asked, out, tracker or [], resume=resume, as_json=as_json)
+        whole(asked, given["out"], trackers, resume=given["resume"], as_json=as_json)
     else:
-        single(asked, out, tracker or [], resume=resume, as_json=as_json)
+        single(asked, given["out"], trackers, resume=given["resume"], as_json=as_json)
 
 
 def plan_of(given: Mapping[str, Any]) -> Plan:

@@ -244,3 +244,13 @@ def test_trackers(llmrec, shop, tmp_path):
     done = llmrec("eval", "run", "--data", shop, *SMALL, "--tracker", "wandb", "--out", tmp_path / "r")
     assert (done.code, "Unknown tracker 'wandb'" in done.err) == (1, True)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_hosted_model_is_asked_only_with_leave(llmrec, shop, tmp_path):
+    run = ["eval", "run", "--data", shop, "--users", 2, "--rankers", "listed", "--model", "openai:x", *COMMON]
+    refused = llmrec(*run, "--out", tmp_path / "r")
+    assert (refused.code, "--hosted" in refused.err) == (1, True)
+    nobody = llmrec(*run, "--hosted", "--base-url", "http://127.0.0.1:9/v1", "--out", tmp_path / "r")
+    assert nobody.code == 1
+    assert "would leave this machine" not in nobody.err
+    assert not (tmp_path / "r").exists()
