@@ -47,3 +47,14 @@ def test_recommend_and_preview(llmrec, server, tmp_path):
     assert path.startswith("POST /")
     assert json.loads(body)["model"] == MODEL
     assert len(server.seen) == sent
+
+
+def test_an_evaluation_goes_through_the_server_if_it_may(llmrec, server, tmp_path):
+    what = ("--data", "sample:movies", "--users", "3", "--candidates", "5", "--rankers", "label")
+    what += ("--embedder", "backend", "--model", REF, "--base-url", server.url)
+    assert llmrec("eval", "run", *what, "--out", str(tmp_path / "no")).code == 1
+    assert server.seen == []
+    done = llmrec("eval", "run", *what, "--out", str(tmp_path / "run"), "--hosted", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["users"] == 3
+    assert len(server.bodies("/completions")) >= 3 * 4
