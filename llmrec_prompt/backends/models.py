@@ -123,7 +123,7 @@ def gguf_path(target: str) -> Path:
 
 
 def adapter_identity(adapter: str | None) -> str:
-    """What an adapter is, not where: the hash of its weights and of how PEFT is to apply them (alpha, targets).
+    """What an adapter is, not where: the hash of its weights and of how PEFT is to apply them.
 
     Empty for the base. A path that holds no weights (a fake's adapter) stands for itself.
     """
