@@ -42,7 +42,7 @@ def source(tiny, tmp_path_factory):
     data = plant(folder / "elsewhere", seed=5)
     stage = {"name": "elsewhere", "sources": [{"data": str(data), "test": 0, "validation": 8}], **STAGE}
     lora = {"r": 4, "alpha": 8}
-    plan = {"base": f"hf:{tiny}", "precision": "fp32", "lora": lora, "stages": [{**stage, "steps": 90}]}
+    plan = {"base": f"hf:{tiny}", "precision": "fp32", "lora": lora, "stages": [{**stage, "steps": 180}]}
     made = train(Recipe.parse(plan), out=folder / "adapters", runs=folder / "runs")[0].folder
     shuffled_numbers(made, made.parent / "noise")
     return made
