@@ -4,12 +4,12 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llmrec_prompt.adapt.recipe import Lora, Source, Stage
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.evaluate.settings import read_settings
 
 DEFAULT = (
     "base",
@@ -149,12 +149,7 @@ class Suite(_Strict):
         Raises:
             ConfigError: the file is not a suite; says what and where.
         """
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"Cannot read the suite {path}: {' '.join(str(error).split())}.") from error
-        if not isinstance(content, dict):
-            raise ConfigError(f"{path} is no suite: expected keys such as data, sources and shots.")
+        content = read_settings(path, "suite", "data, sources and shots")
         try:
             return cls.model_validate({"name": Path(path).stem.lower().replace(" ", "-"), **content})
         except ValidationError as error:

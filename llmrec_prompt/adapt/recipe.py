@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.evaluate.settings import read_settings
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 DENSE = ("encode", "next_item", "predictive", "adversarial")
@@ -160,10 +160,7 @@ class Recipe(_Strict):
         Raises:
             ConfigError: the file is not a recipe.
         """
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"Cannot read the recipe {path}: {' '.join(str(error).split())}.") from error
+        content = read_settings(path, "recipe", "base, lora and stages")
         return cls.parse(content, changes or {}, str(path))
 
     @classmethod

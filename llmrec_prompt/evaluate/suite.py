@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -22,6 +21,7 @@ from llmrec_prompt.errors import ConfigError, UnknownName
 from llmrec_prompt.evaluate.offline import ALL, Plan
 from llmrec_prompt.evaluate.protocols import PROTOCOLS
 from llmrec_prompt.evaluate.rates import uses_model
+from llmrec_prompt.evaluate.settings import read_settings
 from llmrec_prompt.rank import MODES
 from llmrec_prompt.scorers import EMBEDDERS
 
@@ -131,12 +131,7 @@ class Suite(_Strict):
         Raises:
             ConfigError: the file is not a suite; says what and where.
         """
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"Cannot read the suite {path}: {' '.join(str(error).split())}.") from error
-        if not isinstance(content, dict):
-            raise ConfigError(f"{path} is no suite: expected keys such as data, rankers and negatives.")
+        content = read_settings(path, "suite", "data, rankers and negatives")
         name = re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-.") or "suite"
         return cls.parse({"name": name, **content, **(changes or {})}, str(path))
 

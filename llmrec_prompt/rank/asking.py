@@ -1,19 +1,49 @@
-"""What the modes that ask a question share: an order that says nothing, and as much history as fits."""
+"""What the modes that ask a question share: the model, an order that means nothing, history that fits."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from llmrec_prompt.adapters import Card
+from llmrec_prompt.backends import Backend, Usage
 from llmrec_prompt.errors import ContextOverflow, DataError
 from llmrec_prompt.rank.base import tie_salt
+from llmrec_prompt.rank.origin import model_origin
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.types import Candidates, History, Item
 
 T = TypeVar("T")
 UNUSABLE = "unusable_answer"
 """Event: the model said nothing about any candidate, so that all are tied and their order is chance."""
+
+
+class AskingRanker:
+    """The parts of a `Ranker` that are the same whatever is asked.
+
+    Args:
+        backend: the model.
+        prompter: renders the question.
+        card: of the adapter in force, if it has one.
+    """
+
+    name: str
+
+    def __init__(self, backend: Backend, prompter: Prompter, card: Card | None) -> None:
+        self._backend, self._prompter, self._card = backend, prompter, card
+
+    def prepare(self, candidates: Candidates) -> None:
+        """Nothing to do ahead."""
+
+    @property
+    def usage(self) -> Usage:
+        """The backend's token counts."""
+        return self._backend.usage
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """The model, its adapter, the template."""
+        return model_origin(self._backend, self._prompter, self._card, self.name)
 
 
 def shuffled(history: History, candidates: Candidates, seed: int) -> list[Item]:

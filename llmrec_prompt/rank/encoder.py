@@ -69,7 +69,7 @@ class EncoderRanker:
         self._weight = weight_of(card, task, popularity, prompter.domain.name) if dataset.has_logs else 0.0
         self._popularity = np.log1p(dataset.popularity())
         self._scale = UNTRAINED_SCALE if card is None or card.scale is None else card.scale
-        self._near = card.near if card else None
+        self._near = (card.near if card else None) or 0.0
         self.settings: dict[str, Any] = {"scale": self._scale, "popularity": self._weight, "task": task}
         if self._near:
             self.settings["near"] = self._near
@@ -111,7 +111,7 @@ class EncoderRanker:
     def _nearness(self, shown: History, states: Vectors) -> Array:
         """Of states to the history items that the prompt shows."""
         own = self._items.of(shown, self._items.rows(shown))
-        return nearness((own @ states.T).astype(np.float64), self._near or 0.0)
+        return nearness((own @ states.T).astype(np.float64), self._near)
 
     def _user(self, history: History, events: Counter[str]) -> tuple[HistoryPrompt, Vectors]:
         """The state after as much of the history as fits; what had to go is counted."""

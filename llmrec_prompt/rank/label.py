@@ -6,18 +6,24 @@ the pull averages out (permutation self-consistency, Tang et al. 2023).
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
 
 from llmrec_prompt.adapters import Card
-from llmrec_prompt.backends import Backend, Choice, Usage, require, shortfall
+from llmrec_prompt.backends import Backend, Choice, require, shortfall
 from llmrec_prompt.errors import Unsupported
-from llmrec_prompt.rank.asking import UNUSABLE, history_shown, require_history, shuffled, within_context
+from llmrec_prompt.rank.asking import (
+    UNUSABLE,
+    AskingRanker,
+    history_shown,
+    require_history,
+    shuffled,
+    within_context,
+)
 from llmrec_prompt.rank.base import Array
-from llmrec_prompt.rank.origin import foreign_domain, model_origin
+from llmrec_prompt.rank.origin import foreign_domain
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.templates.prompter import LABELS
 from llmrec_prompt.types import Candidates, History, Item, Scored
@@ -28,7 +34,7 @@ LOW_MASS = 0.1
 """Below this share of all probability the labels are hardly an answer: event `low_label_mass`."""
 
 
-class LabelRanker:
+class LabelRanker(AskingRanker):
     """Asks which label comes next, once an order.
 
     Args:
@@ -54,7 +60,7 @@ class LabelRanker:
         card: Card | None = None,
     ) -> None:
         require(backend, "choose", wanted_by="Mode 'label'")
-        self._backend, self._prompter, self._card = backend, prompter, card
+        super().__init__(backend, prompter, card)
         self._orders, self._seed = orders, seed
         self._more: tuple[str, ...] | None = None
 
@@ -113,19 +119,6 @@ class LabelRanker:
         count = min(self._orders, len(first))
         starts = [i * len(first) // count for i in range(count)]
         return [first[start:] + first[:start] for start in starts]
-
-    def prepare(self, candidates: Candidates) -> None:
-        """Nothing to do ahead."""
-
-    @property
-    def usage(self) -> Usage:
-        """The backend's token counts."""
-        return self._backend.usage
-
-    @property
-    def origin(self) -> Mapping[str, Any]:
-        """The model, its adapter, the template."""
-        return model_origin(self._backend, self._prompter, self._card, self.name)
 
 
 def _pairs() -> list[str]:

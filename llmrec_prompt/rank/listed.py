@@ -14,10 +14,17 @@ from typing import Any
 import numpy as np
 
 from llmrec_prompt.adapters import Card
-from llmrec_prompt.backends import Backend, Usage, require, shortfall
+from llmrec_prompt.backends import Backend, require, shortfall
 from llmrec_prompt.errors import AnswerError
-from llmrec_prompt.rank.asking import UNUSABLE, history_shown, require_history, shuffled, within_context
-from llmrec_prompt.rank.origin import foreign_domain, model_origin
+from llmrec_prompt.rank.asking import (
+    UNUSABLE,
+    AskingRanker,
+    history_shown,
+    require_history,
+    shuffled,
+    within_context,
+)
+from llmrec_prompt.rank.origin import foreign_domain
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.types import Candidates, History, Scored
 
@@ -28,7 +35,7 @@ TOKENS_AROUND = 64
 """Brackets and key, and a few words of a model that cannot do without."""
 
 
-class ListedRanker:
+class ListedRanker(AskingRanker):
     """Has the model write the order.
 
     Args:
@@ -47,7 +54,7 @@ class ListedRanker:
         self, backend: Backend, prompter: Prompter, *, seed: int = 0, card: Card | None = None
     ) -> None:
         require(backend, "generate", wanted_by="Mode 'listed'")
-        self._backend, self._prompter, self._card = backend, prompter, card
+        super().__init__(backend, prompter, card)
         self._seed = seed
 
     def score(self, history: History, candidates: Candidates) -> Scored:
@@ -89,19 +96,6 @@ class ListedRanker:
         if "schema" in self._backend.info.can:
             return shortfall(self._backend, "schema")
         return {"degraded": "the answer is not kept to a schema; it is asked for in words"}
-
-    def prepare(self, candidates: Candidates) -> None:
-        """Nothing to do ahead."""
-
-    @property
-    def usage(self) -> Usage:
-        """The backend's token counts."""
-        return self._backend.usage
-
-    @property
-    def origin(self) -> Mapping[str, Any]:
-        """The model, its adapter, the template."""
-        return model_origin(self._backend, self._prompter, self._card, self.name)
 
 
 def list_schema(count: int) -> dict[str, Any]:

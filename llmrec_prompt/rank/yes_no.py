@@ -4,22 +4,20 @@ score(item) = log p(Yes) - log p(No). It depends on no other candidate and no or
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from llmrec_prompt.adapters import Card
-from llmrec_prompt.backends import Backend, Choice, Usage, require, shortfall
+from llmrec_prompt.backends import Backend, Choice, require, shortfall
 from llmrec_prompt.errors import BackendError
-from llmrec_prompt.rank.asking import history_shown, require_history, within_context
-from llmrec_prompt.rank.origin import foreign_domain, model_origin
+from llmrec_prompt.rank.asking import AskingRanker, history_shown, require_history, within_context
+from llmrec_prompt.rank.origin import foreign_domain
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.templates.prompter import ANSWERS
 from llmrec_prompt.types import Candidates, History, Scored
 
 
-class YesNoRanker:
+class YesNoRanker(AskingRanker):
     """Asks about each candidate alone.
 
     Args:
@@ -35,7 +33,7 @@ class YesNoRanker:
 
     def __init__(self, backend: Backend, prompter: Prompter, *, card: Card | None = None) -> None:
         require(backend, "choose", wanted_by="Mode 'yes_no'")
-        self._backend, self._prompter, self._card = backend, prompter, card
+        super().__init__(backend, prompter, card)
 
     def score(self, history: History, candidates: Candidates) -> Scored:
         """How much likelier Yes is than No, in nats.
@@ -64,19 +62,6 @@ class YesNoRanker:
         }
         values = np.array([choice.logprobs[0] - choice.logprobs[1] for choice in choices])
         return Scored({self.name: values}, {self.name: 1.0}, events=dict(+events), settings=settings)
-
-    def prepare(self, candidates: Candidates) -> None:
-        """Nothing to do ahead."""
-
-    @property
-    def usage(self) -> Usage:
-        """The backend's token counts."""
-        return self._backend.usage
-
-    @property
-    def origin(self) -> Mapping[str, Any]:
-        """The model, its adapter, the template."""
-        return model_origin(self._backend, self._prompter, self._card, self.name)
 
 
 def _outside(choices: list[Choice], ref: str) -> int:

@@ -126,7 +126,7 @@ def test_vectors_come_back_in_order(hosted):
     texts = [f"text {i}" for i in range(100)]
     found = backend.embed(texts)
     assert found.shape == (100, 8)
-    assert [len(body["input"]) for body in server.bodies("/embeddings")] == [64, 36]
+    assert sorted(len(body["input"]) for body in server.bodies("/embeddings")) == [36, 64]
     assert np.array_equal(backend.embed(texts[70:71])[0], found[70])
     assert backend.embed([]).shape == (0, 8)
 
