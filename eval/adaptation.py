@@ -28,6 +28,7 @@ from llmrec_prompt.evaluate.run import RunDirectory, write_atomically
 from llmrec_prompt.evaluate.runner import run_exam
 from llmrec_prompt.evaluate.statistics import bootstrap_interval, paired_test
 from llmrec_prompt.rank import Ranker
+from llmrec_prompt.rank.encoder import weight_of
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.scorers import Ingredients, build_scorer
@@ -55,12 +56,13 @@ The last liked item of each of {users} users is hidden among 19 others: `uniform
 from what the user has not consumed, `popular` ones by popularity. No adapter was trained on a tested user
 (each adapter's `users.txt` is checked). `encoder` is SmolLM2-135M under the adapter: the states after the
 history and after each of its items against the state after the candidate, plus log popularity with the
-weight that the card says for these negatives (chosen on validation users); `fused` adds MiniLM,
-co-occurrence and popularity to it. `encoder, untrained`, `likelihood, zero-shot` and `fused, zero-shot` are
-the same model without an adapter. `item-knn`, `sasrec` and `lstm` are fitted on the very users that the
-adapter was trained on; `co-occurrence` and `popularity` on all logs but the hidden items. Means over users,
-with 95 % bootstrap intervals; p is a paired randomisation test of `encoder` against the row. Sampled
-metrics compare rankers on the same candidates, they are not quality over the whole catalogue.
+weight that the card says for these negatives (chosen on validation users). Where the adapter was never
+trained, and without one, it is the centred states of the history's items against the candidate's alone.
+`fused` adds MiniLM, co-occurrence and popularity to it. `encoder, untrained`, `likelihood, zero-shot` and
+`fused, zero-shot` are the same model without an adapter. `item-knn`, `sasrec` and `lstm` are fitted on the
+very users that the adapter was trained on; `co-occurrence` and `popularity` on all logs but the hidden items.
+Means over users, with 95 % bootstrap intervals; p is a paired randomisation test of `encoder` against the
+row. Sampled metrics compare rankers on the same candidates, they are not quality over the whole catalogue.
 """
 
 
@@ -260,8 +262,10 @@ def rows(table: Table, values: Values) -> Iterator[str]:
     card = table.adapter.card
     yield f"## {table.name}, {table.negatives} negatives"
     yield ""
-    weight = card.popularity.get(table.negatives, 0.0)
-    yield f"Adapter `{card.name}`, popularity weight {weight:g}."
+    domain = table.exam.train.domain
+    weight = weight_of(card, table.negatives, None, domain)
+    seen = f"popularity weight {weight:g}" if domain in card.templates else "never trained here"
+    yield f"Adapter `{card.name}`, {seen}."
     yield ""
     yield f"| ranker | {' | '.join(METRICS)} | encoder minus row (p) |"
     yield "|---|" + "---|" * (len(METRICS) + 1)

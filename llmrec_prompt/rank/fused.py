@@ -1,5 +1,6 @@
 """Several rankers as one: z-scored over the candidates, weighted, added."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 from llmrec_prompt.backends import Usage
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.rank.base import Ranker, tokens_of
+from llmrec_prompt.rank.base import Array, Ranker, combine, tokens_of
 from llmrec_prompt.types import Candidates, History, Scored
 
 
@@ -38,7 +39,7 @@ class FusedRanker:
         for ranker, weight in self._parts:
             scored = ranker.score(history, candidates)
             events.update(scored.events)
-            values = np.asarray(scored.parts[ranker.name], np.float64)
+            values = self._own(ranker, scored)
             scale = float(values.std()) if np.ptp(values) else 0.0  # a rounded mean gives equals a spread
             if scale < 1e-12 and len(candidates) > 1:
                 events[f"flat:{ranker.name}"] += 1
@@ -48,6 +49,12 @@ class FusedRanker:
             fused.settings[ranker.name] = {"weight": weight, **scored.settings}
         fused.events = dict(events)
         return fused
+
+    def _own(self, ranker: Ranker, scored: Scored) -> Array:
+        """A part's whole score, less what is another part of this fusion (an encoder's popularity)."""
+        others = {other.name for other, _ in self._parts} - {ranker.name}
+        weights = {name: weight for name, weight in scored.weights.items() if name not in others}
+        return combine(dataclasses.replace(scored, weights=weights))
 
     def prepare(self, candidates: Candidates) -> None:
         """Let every part do so."""

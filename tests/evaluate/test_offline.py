@@ -8,6 +8,7 @@ from llmrec_prompt.backends import load_backend
 from llmrec_prompt.data import write_two_file
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate import Plan, evaluate
+from llmrec_prompt.rank.encoder import ELSEWHERE_NEAR, ELSEWHERE_SCALE
 from llmrec_prompt.templates import Prompter, load_domain
 
 from ..rank.toys import adapter_folder
@@ -58,7 +59,8 @@ def test_without_an_adapter_the_encoder_stands_untrained(shop, tmp_path):
     report, manifest = run(shop, tmp_path / "run", rankers=("encoder", "random"))
     assert set(report.rankers) == {"encoder", "random"}
     assert report.costs["encoder"]["tokens_per_user"] == 0  # a fake embeds for nothing
-    assert manifest["encoder"] == {"scale": 20.0, "popularity": 0.0, "task": "uniform", "untrained": True}
+    facts = {"popularity": 0.0, "task": "uniform", "centred": True, "untrained": True}
+    assert manifest["encoder"] == facts | {"scale": ELSEWHERE_SCALE, "near": ELSEWHERE_NEAR}
     assert not {"adapter_hash", "adapter_name", "auto"} & set(manifest)
 
 

@@ -6,7 +6,8 @@ import pytest
 from llmrec_prompt.errors import ContextOverflow, DataError, Unsupported
 from llmrec_prompt.progress import reporting
 from llmrec_prompt.rank import EncoderRanker, combine, leave_one_out, rank
-from llmrec_prompt.rank.encoder import EncoderScorer
+from llmrec_prompt.rank.encoder import ELSEWHERE_NEAR, ELSEWHERE_SCALE, EncoderScorer
+from llmrec_prompt.rank.states import SAMPLE
 from llmrec_prompt.scorers.embedders import BATCH
 from llmrec_prompt.types import Item
 
@@ -23,7 +24,7 @@ def empty_cache(tmp_path, monkeypatch):
 
 
 def ranker(backend=None, data=DATA, **options):
-    return EncoderRanker(backend or States(), SHOP, data, **options)
+    return EncoderRanker(backend or States(), SHOP, data, **{"card": card(), **options})
 
 
 def unit(text):
@@ -96,23 +97,53 @@ def test_without_logs_there_is_no_popularity():
 
 
 def test_untrained_states_say_so():
-    scored = ranker().score(items("ab"), items("cd"))
-    assert scored.weights == {"encoder": 20.0}
-    assert scored.settings["untrained"] is True
+    assert ranker(card=None).settings["untrained"] is True
     assert ranker(card=card(mode="likelihood", scale=None)).settings["untrained"] is True
+    assert "untrained" not in ranker(card=card(templates={"films": "0" * 16})).settings
     assert "untrained" not in ranker(card=card()).settings
+
+
+@pytest.mark.parametrize("given", [None, card(templates={"films": "0" * 16}, near=4.0, history=2)])
+def test_where_nothing_was_trained_centred_item_states_are_compared(given):
+    """What most items share is taken off: by hand, log mean exp of cosines of the rest."""
+    backend = States()
+    scored = ranker(backend, card=given).score(items("fab"), items("cd"))
+    centre = np.mean([unit(SHOP.item(item)) for item in DATA.items], axis=0)
+    rest = {item.item_id: unit(SHOP.item(item)) - centre for item in DATA.items}
+    rest = {name: state / np.linalg.norm(state) for name, state in rest.items()}
+    shown = "fab"[-given.history :] if given else "fab"
+    cosines = np.array([[rest[own] @ rest[other] for other in "cd"] for own in shown])
+    wanted = np.log(np.exp(ELSEWHERE_NEAR * cosines).mean(axis=0)) / ELSEWHERE_NEAR
+    assert scored.parts["encoder"] == pytest.approx(wanted, abs=1e-5)
+    assert scored.weights == {"encoder": ELSEWHERE_SCALE}
+    assert (scored.settings["centred"], scored.settings["history_shown"]) == (True, len(shown))
+    assert sorted(backend.asked) == sorted((None, SHOP.item(item)) for item in DATA.items)
+    whole = EncoderScorer(ranker(card=given)).score(items("fab"))
+    assert whole[[2, 3]] == pytest.approx(combine(scored), abs=1e-5)
+
+
+def test_the_centre_does_not_depend_on_the_order_of_the_catalogue():
+    names = [f"i{n}" for n in range(SAMPLE + 40)]
+    forth = ranker(data=dataset(names), card=None).score(items(names[:2]), items(names[2:5]))
+    back = ranker(data=dataset(names[::-1]), card=None).score(items(names[:2]), items(names[2:5]))
+    assert forth.parts["encoder"] == pytest.approx(back.parts["encoder"], abs=1e-5)
+
+
+def test_one_item_alone_in_the_catalogue_is_no_error():
+    scored = ranker(data=dataset("a"), card=None).score(items("a"), items("bc"))
+    assert np.isfinite(scored.parts["encoder"]).all()
 
 
 def test_the_history_is_as_long_as_in_training():
     backend = States()
     scored = ranker(backend, card=card(history=3)).score(items("abcde"), items("f"))
     assert (scored.settings["history_shown"], scored.settings["history_total"]) == (3, 5)
-    assert backend.asked[0] == (None, SHOP.history(items("cde")).text)
+    assert backend.asked[-1] == (None, SHOP.history(items("cde")).text)
 
 
 def test_a_history_that_does_not_fit_is_shown_shorter_and_counted():
     room = States().count_tokens(SHOP.history(items("cd")).text)
-    scored = ranker(States(context=room)).score(items("abcd"), items("ef"))
+    scored = ranker(States(context=room), card=card(history=4)).score(items("abcd"), items("ef"))
     assert scored.events == {"history_dropped": 2}
     assert scored.settings["history_shown"] == 2
     assert scored.parts["encoder"] == pytest.approx(cosines(items("cd"), items("ef")), abs=1e-6)
@@ -144,7 +175,7 @@ def test_an_item_is_encoded_once_per_catalogue_text_model_and_adapter(tmp_path):
     made.prepare(items("bc"))
     assert sorted(backend.take()) == [SHOP.item(i) for i in items("bc")]
     made.score(items("a"), items("bcd"))
-    assert backend.take() == [SHOP.history(items("a")).text, SHOP.item(items("d")[0])]
+    assert backend.take() == [SHOP.item(items("d")[0]), SHOP.history(items("a")).text]
     made.catalogue(items("a"))
     assert sorted(backend.take()) == [SHOP.item(i) for i in items("aef")]
     other = States()  # another process
@@ -152,7 +183,7 @@ def test_an_item_is_encoded_once_per_catalogue_text_model_and_adapter(tmp_path):
     assert other.take() == [SHOP.history(items("a")).text]
     larger = dataset([*NAMES, "new"])
     ranker(other, larger).catalogue(items("b"))
-    assert other.take() == [SHOP.history(items("b")).text, SHOP.item(items(["new"])[0])]
+    assert other.take() == [SHOP.item(items(["new"])[0]), SHOP.history(items("b")).text]
     adapted = States()
     adapted.use("an/adapter")
     ranker(adapted).catalogue(items("a"))
@@ -174,7 +205,7 @@ def test_encoding_goes_on_where_it_was_killed():
 
     class Dying(States):
         def embed(self, texts):
-            if len(self.asked) > BATCH:
+            if len(self.asked) >= BATCH:
                 raise KeyboardInterrupt
             return super().embed(texts)
 

@@ -29,6 +29,15 @@ def test_parts_are_z_scored_weighted_and_added():
     assert scored.events == {}
 
 
+def test_a_part_counts_whole_but_for_what_is_a_part_of_its_own():
+    """An encoder's score has a nearness and a popularity; the latter is not to count twice."""
+    parts = {"A": [1.0, 2.0, 3.0], "near": [5.0, 1.0, 0.0], "B": [9.0, 0.0, 0.0]}
+    many = Toy(lambda seen, name: 0.0, name="A", parts=parts, weights={"A": 2.0, "near": 1.0, "B": 7.0})
+    scored = FusedRanker([(many, 1.0), (table(B, name="B"), 1.0)]).score(HISTORY, items("abc"))
+    assert scored.parts["A"].tolist() == [7.0, 5.0, 6.0]
+    assert scored.parts["B"].tolist() == [10.0, 10.0, 40.0]
+
+
 numbers = st.lists(st.integers(-1000, 1000), min_size=2, max_size=8, unique=True)
 
 

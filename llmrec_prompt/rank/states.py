@@ -1,0 +1,86 @@
+"""States of items: encoded once, kept on disk and in memory, centred where that helps."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from llmrec_prompt.cache import content_key
+from llmrec_prompt.data import Dataset
+from llmrec_prompt.scorers.embedders import StateEmbedder, VectorIndex, Vectors, unit_rows
+from llmrec_prompt.templates import Prompter
+from llmrec_prompt.types import Candidates, Item
+
+LABEL = "Encoding the catalogue"
+SAMPLE = 512
+"""Items behind a centre: enough for a mean, and what a first user of a cold start waits for."""
+
+
+class ItemStates:
+    """Unit states of a catalogue's items: from disk or computed, then kept in memory; others as they come.
+
+    Args:
+        embedder: the model.
+        prompter: renders items.
+        dataset: the catalogue.
+        centred: give them less the catalogue's mean state, at unit length again. The states of a language
+            model share a large component (Ethayarajh 2019, "anisotropy"); without it cosines tell items
+            apart (Mu and Viswanath 2018, "All-but-the-top").
+    """
+
+    def __init__(
+        self, embedder: StateEmbedder, prompter: Prompter, dataset: Dataset, *, centred: bool = False
+    ) -> None:
+        self.embedder, self._prompter, self._dataset = embedder, prompter, dataset
+        self._centred = centred
+        self._index = VectorIndex(embedder)
+        self._states: Vectors = np.zeros((0, 0), np.float32)
+        self._here = np.zeros(len(dataset.items), bool)
+
+    def rows(self, items: Candidates) -> npt.NDArray[np.int64]:
+        """Catalogue rows, -1 for what is not in it."""
+        return np.array([self._dataset.index.get(item.item_id, -1) for item in items], np.int64)
+
+    def catalogue(self) -> Vectors:
+        """States of the whole catalogue, shape (items, dimensions); not to be written into."""
+        self._fetch(np.arange(len(self._here)))
+        return self._states
+
+    def of(self, items: Candidates, rows: npt.NDArray[np.int64]) -> Vectors:
+        """States of any items, given with their rows, shape (len(items), dimensions)."""
+        self._fetch(rows[rows >= 0])
+        others = np.flatnonzero(rows < 0)
+        if not len(others):
+            return np.asarray(self._states[rows])
+        fresh = self._encode([items[i] for i in others.tolist()])
+        states = (
+            self._states[rows] if self._states.size else np.empty((len(rows), fresh.shape[1]), np.float32)
+        )
+        states[others] = fresh
+        return np.asarray(states)
+
+    def _fetch(self, rows: npt.NDArray[np.int64]) -> None:
+        """Bring catalogue rows into memory that are not there; most of them means all.
+
+        A recommendation asks for all but what the user has; for the next user that shall be there too.
+        """
+        missing = rows[~self._here[rows]]
+        if 2 * len(missing) > len(self._here):
+            missing = np.flatnonzero(~self._here)
+        if len(missing):
+            states = self._encode([self._dataset.items[row] for row in missing])
+            if not self._states.size:
+                self._states = np.zeros((len(self._here), states.shape[1]), np.float32)
+            self._states[missing], self._here[missing] = states, True
+
+    def _encode(self, items: Sequence[Item]) -> Vectors:
+        states = self._index.vectors([self._prompter.item(item) for item in items], label=LABEL)
+        return unit_rows(states - self._centre) if self._centred else states
+
+    @cached_property
+    def _centre(self) -> Vectors:
+        """The catalogue's mean state, from at most `SAMPLE` items that their ids choose."""
+        drawn = sorted(self._dataset.items, key=lambda item: content_key(item.item_id))[:SAMPLE]
+        states = self._index.vectors([self._prompter.item(item) for item in drawn], label=LABEL)
+        return np.asarray(states.mean(axis=0))
