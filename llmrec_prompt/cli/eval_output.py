@@ -1,6 +1,7 @@
 """What people and programs see of an evaluation: tables on stdout, remarks on stderr, JSON."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.cli.output import console, duration, errors, print_json, print_rows
@@ -11,6 +12,9 @@ from llmrec_prompt.evaluate.report_curves import MAIN_METRIC
 from llmrec_prompt.evaluate.report_text import about, title, unanswered
 from llmrec_prompt.evaluate.suite_run import SuiteReport
 
+ASKED = ("data", "protocol", "negatives", "history", "ranker", "model", "adapter", "users")
+LINE = (*ASKED, "seconds", "tokens", "cost", "from")
+"""What an estimate's line says."""
 CLOSE = "too close to call"
 
 
@@ -73,20 +77,7 @@ def print_estimate(lines: Sequence[Line], prices: Mapping[str, float], *, as_jso
     if as_json:
         print_json({"runs": rows, "total": sums})
         return
-    heads = [
-        "data",
-        "protocol",
-        "negatives",
-        "ranker",
-        "model",
-        "adapter",
-        "users",
-        "seconds",
-        "tokens",
-        "cost",
-    ]
-    cells = [[_cell(row[head]) for head in heads] + [row["from"]] for row in rows]
-    print_rows([*heads, "from"], cells)
+    _print_lines([row | {"data": Path(row["data"]).name} for row in rows])
     console.print(
         f"In all: {len(rows)} rankers, about {duration(sums['seconds'])}, {sums['tokens']} tokens, "
         f"cost {money(sums['cost'])}.",
@@ -99,6 +90,17 @@ def print_estimate(lines: Sequence[Line], prices: Mapping[str, float], *, as_jso
         f"{len(rows) - measured - unknown} lines are from recorded rates of earlier runs here, {measured} "
         f"from a few real questions, {unknown} not known. What is in the cache of scores costs less."
     )
+
+
+def _print_lines(rows: Sequence[dict[str, Any]]) -> None:
+    """What differs between the lines as a table, what is the same for all of them once above it."""
+    heads = [head for head in LINE if len(rows) == 1 or len({row[head] for row in rows}) > 1]
+    same = [
+        f"{head} {row}" for head in LINE if head not in heads and (row := rows[0][head]) not in (None, "")
+    ]
+    if same:
+        _remark(f"For all: {', '.join(same)}.")
+    print_rows(heads, [[_cell(row[head]) for head in heads] for row in rows])
 
 
 def _cell(value: Any) -> Any:

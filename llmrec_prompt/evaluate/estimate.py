@@ -92,14 +92,17 @@ def _voice(plan: Plan) -> tuple[str | None, ...]:
     return plan.model, plan.adapter, plan.domain, plan.language
 
 
-def _rates(plan: Plan, exam: Exam, backend: Any, known: Mapping[str, Rate]) -> dict[str, Rate]:
+def _rates(plan: Plan, exam: Exam, backend: Any, known: dict[str, Rate]) -> dict[str, Rate]:
+    """Of a plan's rankers; what had to be measured is known from then on."""
     rates = {name: known[key] for name in plan.rankers if (key := rate_key(plan, name)) in known}
     missing = [name for name in plan.rankers if name not in rates]
     if missing:
         asks = any(uses_model(name, plan.embedder) for name in missing)
         loaded: Backend | None = backend(plan.model) if asks else None
         recommender = make_recommender(plan, exam, loaded)
-        rates |= {name: _measured(recommender, name, exam, plan.seed) for name in missing}
+        fresh = {name: _measured(recommender, name, exam, plan.seed) for name in missing}
+        known |= {rate_key(plan, name): rate for name, rate in fresh.items()}
+        rates |= fresh
     return rates
 
 

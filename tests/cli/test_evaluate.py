@@ -189,6 +189,7 @@ def test_a_suite_is_estimated_run_reported_and_never_mixed(llmrec, suite, tmp_pa
     assert "likelihood" in table.out
     known = llmrec("eval", "run", suite, "--dry-run")
     assert "4 lines are from recorded rates" in known.err
+    assert ", protocol leave-last-out, users 10, " in known.err
     assert "cost nothing" in " ".join(known.out.split())
 
 
