@@ -1,9 +1,13 @@
 """Write docs/results.md from suites that were run.
 
-    llmrec eval run eval/suites/zero_shot.yaml --resume
-    llmrec eval run eval/suites/cold_start.yaml --resume
-    llmrec eval run eval/suites/adapters.yaml --resume
+    export LLMREC_PRECISION=bf16
+    for suite in zero_shot cold_start adapters; do
+      llmrec eval run eval/suites/$suite.yaml --set 'models=[hf:smollm2]' --resume
+    done
     python eval/results.py runs/zero-shot runs/cold-start runs/adapters
+
+A suite with the packaged `smollm2` (llama.cpp) has the same tables up to rounding and takes some three times
+as long on a CPU that multiplies bfloat16.
 
 Every number in docs/results.md is read from the rows of those runs; their report.html shows more.
 """
@@ -19,8 +23,8 @@ from llmrec_prompt.evaluate.suite_run import SuiteReport, report_suite
 
 HEAD = """# Results
 
-Written by `python eval/results.py {folders}` from the rows of these suites; run them again to get the same
-tables (`llmrec eval run eval/suites/NAME.yaml --resume`).
+Written by `python eval/results.py {folders}` from the rows of these suites; how they are run is said at the
+head of that script.
 
 What a user did next is hidden among other items and ranked. `uniform` negatives are drawn evenly from what
 the user has not consumed, `popular` ones by popularity, so that there popularity itself is worth nothing.
