@@ -185,6 +185,7 @@ def make_manifest(
     facts = {
         **{key: value for key, value in asdict(plan).items() if key not in ONLY_GIVEN},
         **given,
+        **({"sizes": exam.facts["sizes"]} if "sizes" in exam.facts else {}),
         "rankers": list(plan.rankers),
         "data": exam.train.name,
         "data_fingerprint": exam.train.fingerprint,

@@ -33,6 +33,8 @@ from llmrec_prompt.progress import track
 NEGATIVES = ("full", "impressions", "popular", "retrieved", "uniform")
 """Kinds of negatives by name; anything else is the path of a candidates file."""
 DRAWN = ("popular", "uniform")
+ASKED_FOR = (*DRAWN, "retrieved", "full")
+"""Negatives whose number is asked for; lists that are given are as long as they are."""
 OWN_TARGET = ("global-time", "cold-item")
 """Protocols whose target is another than that of the last impression."""
 
@@ -94,6 +96,9 @@ def make_exam(dataset: Dataset, ask: Ask) -> Exam:
         raise DataError(f"No user of {dataset.name} has a history and candidates to be tested on.")
     facts = {**asdict(ask), "eligible": split.eligible, **split.notes}
     candidates = _candidates(split, ask, fixed, facts)
+    if ask.negatives not in ASKED_FOR:
+        sizes = [len(candidates[place]) for place in range(len(split.cases))]
+        facts["sizes"] = [min(sizes), max(sizes)]
     users, items, index = [case.user_id for case in split.cases], dataset.items, dataset.index
     histories = Ragged([index[i] for i in _cut(case.history, ask.history)] for case in split.cases)
     targets = Ragged([index[i] for i in case.relevant] for case in split.cases)

@@ -17,7 +17,7 @@ from llmrec_prompt.evaluate.statistics import bootstrap_interval, holm
 
 TESTED = ("ndcg@10", "hr@10")
 """The metrics that are compared with the baseline; all comparisons together are corrected."""
-FACTS = ("data", "protocol", "negatives", "candidates", "seed", "model", "exam", "history")
+FACTS = ("data", "protocol", "negatives", "candidates", "sizes", "seed", "model", "exam", "history")
 DIGITS = 4
 CLOSE = "too close to call"
 

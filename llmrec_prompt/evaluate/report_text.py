@@ -46,8 +46,15 @@ def variant(found: Report) -> str:
 def about(found: Report) -> str:
     """Size, seed and model in a line."""
     facts = found.facts
-    own = f"{facts['candidates']} candidates" if facts["negatives"] != "full" else "the whole catalogue"
-    return f"{facts['users']} users, {own}, seed {facts['seed']}, model {facts['model'] or 'none'}."
+    return f"{facts['users']} users, {_candidates(facts)}, seed {facts['seed']}, model {facts['model'] or 'none'}."
+
+
+def _candidates(facts: Mapping[str, Any]) -> str:
+    """How many each user's list holds."""
+    if facts["negatives"] == "full":
+        return "the whole catalogue"
+    low, high = facts.get("sizes") or [facts["candidates"]] * 2
+    return f"{low} candidates" if low == high else f"{low} to {high} candidates"
 
 
 def leaderboard(found: Report) -> Iterator[str]:

@@ -142,6 +142,7 @@ def test_impressions_are_ranked_as_shown(news):
     found = {q.user: {item.item_id for item in q.candidates} for q in exam.questions}
     assert found == {"a": {"i3", "i4", "i8", "i9"}, "b": {"i3", "i4", "i8", "i9"}, "c": {"i2", "i10"}}
     assert exam.facts["impressions"] == 3
+    assert exam.facts["sizes"] == [2, 4]
     assert exam.fingerprint == make_exam(news, Ask(users=None, negatives="impressions")).fingerprint
 
 
