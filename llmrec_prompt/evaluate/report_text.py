@@ -46,7 +46,8 @@ def variant(found: Report) -> str:
 def about(found: Report) -> str:
     """Size, seed and model in a line."""
     facts = found.facts
-    return f"{facts['users']} users, {_candidates(facts)}, seed {facts['seed']}, model {facts['model'] or 'none'}."
+    users, model = facts["users"], facts["model"] or "none"
+    return f"{users} users, {_candidates(facts)}, seed {facts['seed']}, model {model}."
 
 
 def _candidates(facts: Mapping[str, Any]) -> str:
