@@ -19,12 +19,13 @@ import numpy as np
 from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.recipe import Source
 from llmrec_prompt.adapters import Adapter, Card, find
+from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.cli.output import progress
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import MissingExtra
 from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
 from llmrec_prompt.evaluate.offline import check_leak
-from llmrec_prompt.evaluate.run import RunDirectory, write_atomically
+from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.evaluate.runner import run_exam
 from llmrec_prompt.evaluate.statistics import bootstrap_interval, paired_test
 from llmrec_prompt.rank import Ranker

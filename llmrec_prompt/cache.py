@@ -108,3 +108,11 @@ class NumberStore:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that it is there wholly or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -15,8 +15,8 @@ from llmrec_prompt.adapt.publish import Outcome, publish
 from llmrec_prompt.adapt.recipe import Recipe, Stage
 from llmrec_prompt.adapt.trainer import run
 from llmrec_prompt.adapters import find
+from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.run import write_atomically
 
 Announce = Callable[[Stage, Estimate], None]
 

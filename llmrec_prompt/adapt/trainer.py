@@ -15,7 +15,7 @@ from transformers.utils import logging
 
 from llmrec_prompt.adapt.network import half
 from llmrec_prompt.adapt.recipe import Recipe, Stage
-from llmrec_prompt.evaluate.run import write_atomically
+from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.progress import track
 
 Evaluate = Callable[[], dict[str, float]]

@@ -52,6 +52,8 @@ class ModelInfo:
     dimensions: int
     can: frozenset[Capability]
     remarks: Mapping[Capability, str] = field(default_factory=dict)
+    at_once: int = 1
+    """How many rankings may ask it at the same time, each from a thread of its own."""
 
 
 @dataclass(slots=True)

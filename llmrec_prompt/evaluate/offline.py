@@ -99,7 +99,9 @@ def evaluate(
         append_line(run.folder / "spent.jsonl", {"ranker": name, "build_seconds": seconds})
     store = ScoreStore()
     kept = {name: cached(ranker, recommender, store) for name, ranker in rankers.items()}
-    run_exam(exam, kept, run, seed=plan.seed)
+    asks = any(ranker.origin for ranker in rankers.values())
+    workers = recommender.backend.info.at_once if asks else 1
+    run_exam(exam, kept, run, seed=plan.seed, workers=workers)
     store.close()
     write_lists(run, exam)
     found = write_report(run)

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmrec_prompt.cache import cache_dir
-from llmrec_prompt.evaluate.run import write_atomically
+from llmrec_prompt.cache import cache_dir, write_atomically
 from llmrec_prompt.scorers import SCORERS
 from llmrec_prompt.scorers.embedders import embeds_with_model
 

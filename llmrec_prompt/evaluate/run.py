@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import ConfigError, DataError
 
 Row = dict[str, Any]
@@ -126,14 +127,6 @@ def _end_of_lines(file: IO[bytes]) -> int:
             return start + found + 1
         end = start
     return 0
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is there wholly or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def manifest_name(manifest: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from llmrec_prompt.evaluate.exam import Exam, Question
 from llmrec_prompt.evaluate.metrics import METRICS, compute
 from llmrec_prompt.evaluate.run import Row, RunDirectory, append_line
 from llmrec_prompt.progress import track
-from llmrec_prompt.rank import Ranker, Request, ScorerRanker, rank
+from llmrec_prompt.rank import Ranker, Request, ScorerRanker, in_order, rank
 from llmrec_prompt.rank.base import tokens_of
 from llmrec_prompt.types import Item, Ranking
 
@@ -25,11 +25,20 @@ REFUSED = "refused"
 """The event of a question that a ranker cannot answer, such as one with an empty history."""
 
 
-def run_exam(exam: Exam, rankers: Mapping[str, Ranker], run: RunDirectory, *, seed: int) -> None:
+def run_exam(
+    exam: Exam, rankers: Mapping[str, Ranker], run: RunDirectory, *, seed: int, workers: int = 1
+) -> None:
     """Write a row for every question and ranker that has none yet.
 
     A ranker that refuses a question (DataError, or a prompt that no context holds) gets a row without a
     ranking and the event `refused`; the others go on.
+
+    Args:
+        exam: the questions.
+        rankers: by name.
+        run: where rows go.
+        seed: of ties.
+        workers: how many questions are under way at once; rows come in the same order.
 
     Raises:
         ConfigError: the rows that are there are not the beginning of this run.
@@ -42,8 +51,13 @@ def run_exam(exam: Exam, rankers: Mapping[str, Ranker], run: RunDirectory, *, se
     prepare(exam, rankers, run)
     done = exam.questions.users.index(first[0].user) * len(rankers) + list(rankers).index(first[1])
     total = len(exam.questions) * len(rankers) - done
-    for question, name in track(chain([first], todo), "Questions", total):
-        run.append(row_of(name, rankers[name], question, exam.targets[question.user], seed))
+
+    def ask(pair: tuple[Question, str]) -> Row:
+        question, name = pair
+        return row_of(name, rankers[name], question, exam.targets[question.user], seed)
+
+    for row in track(in_order(ask, chain([first], todo), workers), "Questions", total):
+        run.append(row)
 
 
 def unanswered(exam: Exam, names: Sequence[str], run: RunDirectory) -> Iterator[tuple[Question, str]]:

@@ -7,8 +7,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 
+from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.evaluate.exam import Exam, Question, write_candidates
-from llmrec_prompt.evaluate.run import RunDirectory, write_atomically
+from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.recommender import Recommender
 
 SAMPLED = 40

@@ -7,6 +7,7 @@ what it was fitted on, the code, the history and the candidates. Values are JSON
 import functools
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -44,6 +45,7 @@ class ScoreStore:
         self._numbers = numbers or NumberStore(cache_dir() / "scores.sqlite", dtype="u1")
         self._waiting: dict[str, Numbers] = {}
         self._written = time.monotonic()
+        self._lock = threading.RLock()
 
     def get(self, key: str) -> Scored | None:
         """The answer, if it is kept."""
@@ -54,14 +56,16 @@ class ScoreStore:
 
     def put(self, key: str, scored: Scored) -> None:
         """Keep an answer."""
-        self._waiting[key] = pack(scored)
-        if time.monotonic() - self._written > LATEST_S:
-            self.write()
+        with self._lock:
+            self._waiting[key] = pack(scored)
+            if time.monotonic() - self._written > LATEST_S:
+                self.write()
 
     def write(self) -> None:
         """Write what waits."""
-        self._numbers.put(self._waiting)
-        self._waiting, self._written = {}, time.monotonic()
+        with self._lock:
+            self._numbers.put(self._waiting)
+            self._waiting, self._written = {}, time.monotonic()
 
     def close(self) -> None:
         """Write what waits, and close the file."""
@@ -81,7 +85,12 @@ class CachedRanker:
     def __init__(self, ranker: Ranker, identity: str, store: ScoreStore) -> None:
         self.ranker, self.name, self._identity = ranker, ranker.name, identity
         self._store = store
-        self.hits = 0
+        self._found = threading.local()
+
+    @property
+    def hits(self) -> int:
+        """How many answers the calling thread was given from the store."""
+        return int(getattr(self._found, "count", 0))
 
     def score(self, history: History, candidates: Candidates) -> Scored:
         """What is kept, or else what the ranker says; a refusal is asked again."""
@@ -89,7 +98,7 @@ class CachedRanker:
         key = content_key(self._identity, json.dumps(ids))
         found = self._store.get(key)
         if found is not None:
-            self.hits += 1
+            self._found.count = self.hits + 1
             return found
         scored = self.ranker.score(history, candidates)
         self._store.put(key, scored)

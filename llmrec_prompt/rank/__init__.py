@@ -9,7 +9,7 @@ from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.label import LabelRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.listed import ListedRanker
-from llmrec_prompt.rank.many import rank_many
+from llmrec_prompt.rank.many import in_order, rank_many
 from llmrec_prompt.rank.priors import SOURCES, calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.rank.swapping import Swap
@@ -35,6 +35,7 @@ __all__ = [
     "YesNoRanker",
     "calibration_histories",
     "combine",
+    "in_order",
     "in_words",
     "leave_one_out",
     "rank",

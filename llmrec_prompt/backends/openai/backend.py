@@ -1,14 +1,16 @@
 """The hosted backend: the protocol's questions as calls to an OpenAI-compatible server."""
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from llmrec_prompt.backends.base import Choice, Message, ModelInfo, Score, ScoreRequest, Usage, Vectors
 from llmrec_prompt.backends.openai import answering, choosing, scoring
 from llmrec_prompt.backends.openai.client import Call, Client
+from llmrec_prompt.backends.openai.ledger import Tokens
 from llmrec_prompt.backends.openai.options import Hosted
 from llmrec_prompt.backends.openai.privacy import Redactor
 from llmrec_prompt.backends.openai.probe import probe
@@ -23,6 +25,13 @@ TEXTS = 64
 """Texts of one embeddings call."""
 BYTES_A_TOKEN = 4
 """Of English, about: how tokens are guessed where a server has no tokenizer to ask."""
+
+
+class ThreadUsage(threading.local):
+    """Tokens that the calling thread's questions took: rankings of many threads are under way at once."""
+
+    def __init__(self) -> None:
+        self.evaluated = self.reused = 0
 
 
 class OpenAIBackend:
@@ -54,13 +63,14 @@ class OpenAIBackend:
         found = self.record
         identity = weights or content_key(self._client.base_url, model)[:16]
         size = found.context or context
-        self.info = ModelInfo(ref, identity, ENGINE, size, found.dimensions, found.can, found.remarks)
-        self.usage = Usage()
+        self.info = ModelInfo(
+            ref, identity, ENGINE, size, found.dimensions, found.can, found.remarks, hosted.at_once
+        )
+        self.usage = cast(Usage, ThreadUsage())  # no subclass: that has slots, which are not a thread's own
         self.adapter: str | None = None
         self._extra: dict[str, Any] = {}
         self._counts: dict[str, int] = {}
         self._use(None)
-        self._count()  # a probe's tokens belong to no ranking
 
     def _find_record(self, ref: str) -> Record:
         known = None if self.hosted.refresh else Record.known(self._client.base_url, self._model)
@@ -82,15 +92,13 @@ class OpenAIBackend:
 
     def _ask(self, calls: Sequence[Call]) -> list[Any]:
         """The replies; what they cost is counted: tokens from the server's prompt cache are reused ones."""
+        spent: list[Tokens] = []
         try:
-            return self._client.ask(calls)
+            return self._client.ask(calls, spent)
         finally:
-            self._count()
-
-    def _count(self) -> None:
-        spent = self._client.meter.spent
-        self.usage.evaluated = spent.sent - spent.cached + spent.answered
-        self.usage.reused = spent.cached
+            total = sum(spent, Tokens())
+            self.usage.evaluated += total.sent - total.cached + total.answered
+            self.usage.reused += total.cached
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[list[Score]]:
         """Score every continuation by the echo of prompt and continuation; see `Backend.score`."""

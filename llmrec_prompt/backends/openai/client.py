@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from llmrec_prompt.backends.openai.answers import AnswerStore
+from llmrec_prompt.backends.openai.batching import MOST, Batches
 from llmrec_prompt.backends.openai.failures import explain, is_missing, kind_of, require_key
 from llmrec_prompt.backends.openai.ledger import Ledger, Meter, Tokens, read_price
 from llmrec_prompt.backends.openai.options import Hosted, Previewed
@@ -74,9 +75,11 @@ class Client:
         self._ledger = Ledger(hosted.ledger)
         self._sdk = self._make_sdk()
         self._loop = _Loop()
-        self._gate = asyncio.Semaphore(hosted.concurrency)
+        self._gate = asyncio.Semaphore(MOST if hosted.batch else hosted.concurrency)
         self._settled = asyncio.Condition()
         self._store = AnswerStore(cache_dir() / "hosted" / "answers.sqlite")
+        folder = cache_dir() / "hosted" / "batches" / content_key(self.base_url)[:16]
+        self._batches = Batches(self._sdk, ref, folder, poll=hosted.batch_poll) if hosted.batch else None
         # Whoever forgets to close leaves no thread and no connection behind.
         self._end = weakref.finalize(self, _end, self._loop, self._sdk, self._store)
 
@@ -101,8 +104,12 @@ class Client:
         """The server itself, without `/v1`: where servers have what OpenAI's API lacks."""
         return self.base_url.removesuffix("/v1")
 
-    def ask(self, calls: Sequence[Call]) -> list[Any]:
+    def ask(self, calls: Sequence[Call], spent: list[Tokens]) -> list[Any]:
         """The replies, in order. Where one fails all others are still awaited, and kept for the next time.
+
+        Args:
+            calls: what to ask.
+            spent: gets the tokens of every call that was made, also of one that failed.
 
         Raises:
             BackendError: a call failed after all its attempts, or its reply cannot be used.
@@ -111,16 +118,16 @@ class Client:
         """
         if self._hosted.preview and calls:
             raise Previewed([(call.path, encode(call.body)) for call in calls])
-        found = self._loop.run(self._all(calls))
+        found = self._loop.run(self._all(calls, spent))
         for reply in found:
             if isinstance(reply, BaseException):
                 raise reply
         return found
 
-    async def _all(self, calls: Sequence[Call]) -> list[Any]:
-        return await asyncio.gather(*(self._one(call) for call in calls), return_exceptions=True)
+    async def _all(self, calls: Sequence[Call], spent: list[Tokens]) -> list[Any]:
+        return await asyncio.gather(*(self._one(call, spent) for call in calls), return_exceptions=True)
 
-    async def _one(self, call: Call) -> Any:
+    async def _one(self, call: Call, spent: list[Tokens]) -> Any:
         payload = encode(call.body)
         key = content_key(self.base_url, call.path, payload.decode())
         kept = self._store.get(key)
@@ -135,6 +142,7 @@ class Client:
                 reply, found = await self._logged(call, key, most)
             finally:
                 self.meter.settle(most, found)
+                spent.append(found)
                 async with self._settled:
                     self._settled.notify_all()
         self._store.put(key, reply)
@@ -156,7 +164,7 @@ class Client:
         counts: Counter[str] = Counter()
         token, begin, status, found = _attempts.set(counts), time.monotonic(), "ok", Tokens()
         try:
-            reply = await self._sdk.post(call.path, cast_to=object, body=dict(call.body))
+            reply = await self._send(call, key)
             found = tokens_of(reply) or most
             call.check(reply)
         except Exception as error:
@@ -168,6 +176,11 @@ class Client:
             _attempts.reset(token)
             self._write(call.path, key, status, found, counts, time.monotonic() - begin)
         return reply, found
+
+    async def _send(self, call: Call, key: str) -> Any:
+        if self._batches is not None:
+            return await self._batches.send(call.path, call.body, key)
+        return await self._sdk.post(call.path, cast_to=object, body=dict(call.body))
 
     def _write(
         self, path: str, key: str, status: str, found: Tokens, counts: Counter[str], seconds: float

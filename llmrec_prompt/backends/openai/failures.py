@@ -56,11 +56,7 @@ def explain(error: Exception, ref: str, attempts: int) -> BackendError:
     """The error to raise instead."""
     tries = f" after {attempts} attempts" if attempts > 1 else ""
     if isinstance(error, openai.APIStatusError):
-        overflow = _overflow(error.body) if error.status_code in (400, 413) else None
-        return overflow or BackendError(
-            f"The server of {ref} answered {error.status_code}{tries}: {_message(error)}",
-            retryable=error.status_code in (408, 409, 429) or error.status_code >= 500,
-        )
+        return explain_status(error.status_code, error.body or error.message, ref, tries)
     if isinstance(error, openai.APITimeoutError):
         return BackendError(f"The server of {ref} did not answer in time{tries}.", retryable=True)
     if isinstance(error, openai.APIConnectionError):
@@ -71,10 +67,14 @@ def explain(error: Exception, ref: str, attempts: int) -> BackendError:
     return BackendError(f"Calling {ref} failed: {type(error).__name__}: {without_secrets(str(error))}")
 
 
-def _message(error: openai.APIStatusError) -> str:
-    body = error.body
-    text = body.get("message") if isinstance(body, dict) else body
-    return without_secrets(str(text or error.message))[:MESSAGE]
+def explain_status(status: int, body: Any, ref: str, tries: str = "") -> BackendError:
+    """The same for a status and what came with it: an error object, or a text."""
+    overflow = _overflow(body) if status in (400, 413) else None
+    message = (body.get("message") if isinstance(body, dict) else None) or str(body)
+    return overflow or BackendError(
+        f"The server of {ref} answered {status}{tries}: {without_secrets(message)[:MESSAGE]}",
+        retryable=status in (408, 409, 429) or status >= 500,
+    )
 
 
 def without_secrets(text: str) -> str:

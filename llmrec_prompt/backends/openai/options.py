@@ -13,6 +13,9 @@ from llmrec_prompt.backends.openai.privacy import FIELDS, Redactor
 from llmrec_prompt.cache import offline
 from llmrec_prompt.errors import ConfigError, LlmrecError
 
+BATCHED = 1000
+"""Users whose calls go into one batch: each is a thread that waits."""
+
 
 class Hosted(BaseModel):
     """Leave to use a server. The key comes from `OPENAI_API_KEY` and from nowhere else.
@@ -47,10 +50,19 @@ class Hosted(BaseModel):
     """Further regular expressions whose matches are taken out, after e-mail, card and phone numbers."""
     thinking_tokens: int = Field(default=4096, ge=0)
     """Room for the thoughts of a model that thinks before it answers."""
+    batch: bool = False
+    """Send calls by OpenAI's Batch API: for less, answered within a day. Probes are still made at once."""
+    batch_poll: float = Field(default=30.0, gt=0)
+    """Seconds between two looks at a batch."""
     refresh: bool = False
     """Probe the server anew, whatever is known of it."""
     preview: bool = False
     """Send nothing: the first calls are raised as `Previewed`."""
+
+    @property
+    def at_once(self) -> int:
+        """How many rankings may be under way: for a batch, those of many users."""
+        return BATCHED if self.batch else self.concurrency
 
     @field_validator("fields")
     @classmethod

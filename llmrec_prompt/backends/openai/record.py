@@ -1,13 +1,13 @@
 """What a server was found to give for a model, kept on disk for each base URL and model."""
 
-import os
+import contextlib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmrec_prompt.backends.base import Capability
-from llmrec_prompt.cache import cache_dir, content_key
+from llmrec_prompt.cache import cache_dir, content_key, write_atomically
 
 VERSION = 1
 """Of the probes: a record of another version is not believed."""
@@ -95,13 +95,8 @@ class Record(BaseModel):
 
     def save(self) -> None:
         """Keep it; where the cache cannot be written it is probed anew next time."""
-        partial = self.path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(self.model_dump_json(indent=2), encoding="utf-8")
-            partial.replace(self.path)
-        except OSError:
-            return
+        with contextlib.suppress(OSError):
+            write_atomically(self.path, self.model_dump_json(indent=2))
 
     @classmethod
     def known(cls, base_url: str, model: str) -> "Record | None":

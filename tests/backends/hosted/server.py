@@ -77,6 +77,12 @@ class Ways:
     lora: list[dict[str, Any]] = field(default_factory=list)
     cached: int = 0
     usage: bool = True
+    batches: bool = True
+    batch_looks: int = 1
+    """How often a batch is still under way when looked at."""
+    batch_end: str = "completed"
+    batch_answers: int = 10**9
+    """So many lines of a batch are answered."""
     fault: Callable[[int, str], Any] = lambda number, path: None
     """From the request's number (from 0) and path to a fault, or None: (status, headers, message), `cut`,
     `malformed`, `hang`."""
@@ -96,6 +102,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.ways = ways
         self.seen: list[tuple[str, bytes, dict[str, str]]] = []
+        self.shelf = Shelf(ways)
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
 
@@ -160,6 +167,9 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "hang":
             time.sleep(0.5)
         try:
+            if self.path.startswith(("/v1/files", "/v1/batches")):
+                body = self.server.shelf.reply(self.path, raw)
+                return self._write(200, body, {})
             reply = Model(self.server.ways).reply(self.path, json.loads(raw) if raw else {})
         except Refused as refused:
             return self._send(refused.status, {"error": {"message": str(refused)}}, {})
@@ -185,6 +195,60 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(body)
+
+
+class Shelf:
+    """Files and batches, as OpenAI has them: a batch is answered when it has been looked at often enough."""
+
+    def __init__(self, ways: Ways) -> None:
+        self.ways = ways
+        self.files: dict[str, bytes] = {}
+        self.batches: dict[str, dict[str, Any]] = {}
+        self.looks: dict[str, int] = {}
+
+    def reply(self, path: str, raw: bytes) -> bytes:
+        if not self.ways.batches:
+            raise Refused(404, "Not Found")
+        parts = path.removeprefix("/v1/").split("/")
+        if parts[0] == "files":
+            return self.files[parts[1]] if len(parts) == 3 else self._file(raw)
+        return json.dumps(self._look(parts[1]) if len(parts) == 2 else self._batch(json.loads(raw))).encode()
+
+    def _file(self, raw: bytes) -> bytes:
+        lines = [line for line in raw.split(b"\n") if line.startswith(b'{"custom_id"')]
+        return json.dumps({"id": self._keep(lines), "object": "file", "purpose": "batch"}).encode()
+
+    def _keep(self, lines: list[bytes]) -> str:
+        name = f"file-{len(self.files)}"
+        self.files[name] = b"\n".join(line.strip() for line in lines) + b"\n"
+        return name
+
+    def _batch(self, asked: dict[str, Any]) -> dict[str, Any]:
+        name = f"batch-{len(self.batches)}"
+        self.looks[name] = 0
+        self.batches[name] = {"id": name, "object": "batch", "status": "validating", **asked}
+        return self.batches[name]
+
+    def _look(self, name: str) -> dict[str, Any]:
+        batch = self.batches[name]
+        self.looks[name] += 1
+        if self.looks[name] > self.ways.batch_looks:
+            batch["status"] = self.ways.batch_end
+            lines = self.files[batch["input_file_id"]].splitlines()[: self.ways.batch_answers]
+            answers = [self._answer(json.loads(line)) for line in lines]
+            for place, good in (("output_file_id", True), ("error_file_id", False)):
+                own = [
+                    json.dumps(a).encode() for a in answers if (a["response"]["status_code"] == 200) == good
+                ]
+                batch[place] = self._keep(own[::-1]) if own else None
+        return batch
+
+    def _answer(self, line: dict[str, Any]) -> dict[str, Any]:
+        try:
+            status, body = 200, Model(self.ways).reply(line["url"], line["body"])
+        except Refused as refused:
+            status, body = refused.status, {"error": {"message": str(refused)}}
+        return {"custom_id": line["custom_id"], "response": {"status_code": status, "body": body}}
 
 
 class Model:
