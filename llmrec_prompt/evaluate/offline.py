@@ -99,14 +99,18 @@ def evaluate(
         append_line(run.folder / "spent.jsonl", {"ranker": name, "build_seconds": seconds})
     store = ScoreStore()
     kept = {name: cached(ranker, recommender, store) for name, ranker in rankers.items()}
-    asks = any(ranker.origin for ranker in rankers.values())
-    workers = recommender.backend.info.at_once if asks else 1
-    run_exam(exam, kept, run, seed=plan.seed, workers=workers)
+    run_exam(exam, kept, run, seed=plan.seed, workers=at_once(recommender, rankers))
     store.close()
     write_lists(run, exam)
     found = write_report(run)
     record(plan, found.costs)
     return found
+
+
+def at_once(recommender: Recommender, rankers: Mapping[str, Ranker]) -> int:
+    """How many questions the rankers may be asked at the same time: several where a server takes them."""
+    asks = any(ranker.origin for ranker in rankers.values())
+    return recommender.backend.info.at_once if asks else 1
 
 
 def build(recommender: Recommender, names: Sequence[str]) -> tuple[dict[str, Ranker], dict[str, float]]:
