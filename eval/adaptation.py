@@ -27,6 +27,7 @@ from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
 from llmrec_prompt.evaluate.offline import check_leak
 from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.evaluate.runner import run_exam
+from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
 from llmrec_prompt.evaluate.statistics import bootstrap_interval, paired_test
 from llmrec_prompt.rank import Ranker
 from llmrec_prompt.rank.encoder import weight_of
@@ -93,6 +94,11 @@ class Table:
             **settings,
         )
 
+    def ranker(self, adapter: str | None, name: str) -> Ranker:
+        """One with a model, whose answers are kept: suites of `llmrec eval run` may have asked the same."""
+        recommender = self.recommender(adapter)
+        return cached(recommender.ranker_of(name), recommender, self.given.store)
+
 
 def main() -> None:
     """Run what is missing; write the page after every table."""
@@ -107,14 +113,14 @@ def main() -> None:
         "--without",
         nargs="*",
         default=[],
-        choices=[*GROUPS, "likelihood"],
+        choices=list(GROUPS),
         help="rows not to compute where they are not there yet; likelihood and untrained are the slowest",
     )
     parser.add_argument("--out", type=Path, default=Path("docs/results-adaptation.md"))
     given = parser.parse_args()
     from llmrec_prompt.backends import load_backend
 
-    given.backend = load_backend(given.model)
+    given.backend, given.store = load_backend(given.model), ScoreStore()
     precision = os.environ.get("LLMREC_PRECISION")
     command = " ".join(
         [
@@ -138,20 +144,10 @@ def section(given: argparse.Namespace, name: str, negatives: str) -> str:
     dataset = Dataset.load(given.data / name)
     exam = leave_last_out_exam(dataset, users=given.users, candidates=20, negatives=negatives, seed=0)
     table = Table(given, name, negatives, exam, find(TABLES[name]))
-    values = zero_shot(table)
+    values: Values = {}
     for group, make in GROUPS.items():
         values |= run_group(table, group, make)
     return "\n".join([*rows(table, values), ""])
-
-
-def zero_shot(table: Table) -> Values:
-    """Likelihood and fusion without an adapter, from eval/results.py where it asked the same questions."""
-    model = table.given.model.removeprefix("hf:")
-    run = RunDirectory(Path("runs/results") / f"{table.name}-{table.negatives}-{table.given.users}-{model}")
-    if run.rows_path.exists() and run.manifest["exam"] == table.exam.fingerprint:
-        names = {"likelihood": "likelihood, zero-shot", "fused": "fused, zero-shot"}
-        return {names[name]: found for name, found in by_ranker(run).items() if name in names}
-    return run_group(table, "likelihood", likelihood)
 
 
 def run_group(table: Table, group: str, make: Callable[[Table], dict[str, Ranker]]) -> Values:
@@ -173,6 +169,7 @@ def run_group(table: Table, group: str, make: Callable[[Table], dict[str, Ranker
     if not marker.exists():
         with progress():
             run_exam(table.exam, make(table), run, seed=0)
+        table.given.store.write()
         write_atomically(marker, "")
     return by_ranker(run)
 
@@ -196,24 +193,26 @@ def plain(table: Table) -> dict[str, Ranker]:
 
 def untrained(table: Table) -> dict[str, Ranker]:
     """The encoder mode without an adapter."""
-    return {"encoder, untrained": table.recommender(None).ranker_of("encoder")}
+    return {"encoder, untrained": table.ranker(None, "encoder")}
 
 
 def likelihood(table: Table) -> dict[str, Ranker]:
-    """The slowest row: every candidate is scored after every calibration history."""
-    return {"likelihood, zero-shot": table.recommender(None).ranker_of("likelihood")}
+    """The slowest rows: every candidate is scored after every calibration history."""
+    return {
+        "likelihood, zero-shot": table.ranker(None, "likelihood"),
+        "fused, zero-shot": table.ranker(None, "fused"),
+    }
 
 
 def adapted(table: Table) -> dict[str, Ranker]:
     """The model under the adapter; refuses users it was trained on."""
-    recommender = table.recommender(str(table.adapter.folder))
-    check_leak(table.exam, recommender)
-    return {"encoder": recommender.ranker_of("encoder")}
+    check_leak(table.exam, table.recommender(str(table.adapter.folder)))
+    return {"encoder": table.ranker(str(table.adapter.folder), "encoder")}
 
 
 def fused(table: Table) -> dict[str, Ranker]:
     """The adapted model in a fusion; slow, it adds likelihoods."""
-    return {"fused": table.recommender(str(table.adapter.folder)).ranker_of("fused")}
+    return {"fused": table.ranker(str(table.adapter.folder), "fused")}
 
 
 def same_text(table: Table) -> dict[str, Ranker]:
@@ -244,6 +243,7 @@ GROUPS = {
     "fused": fused,
     "networks": networks,
     "untrained": untrained,
+    "likelihood": likelihood,
 }
 
 
