@@ -8,6 +8,7 @@ runs/adaptation, so that a second call only does what is missing.
 """
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -228,7 +229,13 @@ def networks(table: Table) -> dict[str, Ranker]:
     source = source_of(table.adapter.card, table.name)
     if source is None:
         return {}
-    population = Population(source.model_copy(update={"data": str(table.given.data / table.name)}))
+    return fitted(source.model_copy(update={"data": str(table.given.data / table.name)}))
+
+
+@functools.cache
+def fitted(source: Source) -> dict[str, Ranker]:
+    """Once for both kinds of negatives: what is learnt from is the same."""
+    population = Population(source)
     ingredients = Ingredients(population.train, population.prompter, seed=0)
     try:
         return {name: ScorerRanker(build_scorer(name, ingredients), population.dataset) for name in NETWORKS}
