@@ -110,9 +110,10 @@ class NumberStore:
         self._db.close()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is there wholly or not at all."""
+def write_atomically(path: Path, text: str) -> Path:
+    """Write a file so that it is there wholly or not at all; gives its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+    return path

@@ -4,7 +4,6 @@
 """
 
 import hashlib
-import os
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import AdapterError
 
 CARD, USERS = "card.yaml", "users.txt"
@@ -125,7 +125,7 @@ class Card(_Part):
         """Write the card into an adapter folder; readers see the old file or the new one, never half."""
         values = self.model_dump(mode="python", exclude_none=True)
         text = yaml.safe_dump(_plain(values), sort_keys=False, allow_unicode=True, width=100)
-        return write_whole(Path(folder) / CARD, text)
+        return write_atomically(Path(folder) / CARD, text)
 
     def check_base(self, model_hash: str) -> None:
         """See that a model is the one this adapter was trained on.
@@ -174,7 +174,7 @@ def user_hash(data_name: str, user_id: str) -> str:
 def write_users(folder: Path | str, hashes: Iterable[str]) -> Path:
     """Write the hashes of the users trained on, sorted, one a line."""
     lines = "".join(f"{value}\n" for value in sorted(set(hashes)))
-    return write_whole(Path(folder) / USERS, lines)
+    return write_atomically(Path(folder) / USERS, lines)
 
 
 def read_users(folder: Path | str) -> frozenset[str]:
@@ -197,14 +197,6 @@ def complaints(error: ValidationError) -> list[str]:
         f"{'.'.join(map(str, found['loc'])) or 'file'}: {found['msg']} (found {found['input']!r:.60})"
         for found in error.errors()
     ]
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write a file so that a reader never sees half of it."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-    return path
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from llmrec_prompt.adapters.card import README, Card, write_whole
+from llmrec_prompt.adapters.card import README, Card
+from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.templates.prompter import QUESTIONS
 
 HUB_LICENCES = {
@@ -19,7 +20,7 @@ GENERAL = "general"
 
 def write_readme(card: Card, folder: Path | str) -> Path:
     """Write README.md into an adapter folder."""
-    return write_whole(Path(folder) / README, readme(card))
+    return write_atomically(Path(folder) / README, readme(card))
 
 
 def readme(card: Card) -> str:

@@ -1,6 +1,5 @@
 """Domains: the few words that turn the base templates into those of movies, hotels or a new shop."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import ConfigError, TemplateError, UnknownName
 
 _ROOM = Path(__file__).parent.parent
@@ -150,12 +150,5 @@ def new_domain(name: str, folder: Path, *, force: bool = False, **fields: Any) -
         Domain.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"New domain {name!r}: {'; '.join(_complaints(error))}.") from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(
-        "# A domain is a few words over the base templates; see docs/templates.md.\n"
-        + yaml.safe_dump(values, sort_keys=False, allow_unicode=True),
-        encoding="utf-8",
-    )
-    partial.replace(path)
-    return path
+    head = "# A domain is a few words over the base templates; see docs/templates.md.\n"
+    return write_atomically(path, head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
