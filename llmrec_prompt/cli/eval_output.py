@@ -119,26 +119,22 @@ def print_differences(found: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(dict(found))
         return
-    rows = [
-        [
-            t["exam"],
-            t["ranker"],
-            t["metric"],
-            t["a"],
-            t["b"],
-            f"{t['difference']:+.3f}",
-            t["p_holm"],
-            t["call"],
-        ]
-        for t in found["tests"]
-    ]
-    print_rows(["exam", "ranker", "metric", "A", "B", "A - B", "p (Holm)", "A is"], rows)
-    for test in found["tests"]:
-        if test["call"] != CLOSE:
-            console.print(test["words"], markup=False, highlight=False)
+    for exam in dict.fromkeys(test["exam"] for test in found["tests"]):
+        _print_tests(exam, [test for test in found["tests"] if test["exam"] == exam])
     for side in ("a", "b"):
         if found[f"only_{side}"]:
             _remark(f"Only in {side.upper()}: {', '.join(found[f'only_{side}'])}")
+
+
+def _print_tests(exam: str, tests: Sequence[Mapping[str, Any]]) -> None:
+    """The differences in one exam, and in words those that are real."""
+    columns = ("ranker", "metric", "a", "b", "difference", "p_holm", "call")
+    cells = [[f"{t[c]:+.3f}" if c == "difference" else t[c] for c in columns] for t in tests]
+    print_rows(["ranker", "metric", "A", "B", "A - B", "p (Holm)", "A is"], cells, title=exam)
+    for test in tests:
+        if test["call"] != CLOSE:
+            words = f"{test['metric']}: {test['words']}"
+            console.print(words, markup=False, highlight=False, soft_wrap=True)
 
 
 def _remark(text: str) -> None:
