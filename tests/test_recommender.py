@@ -5,6 +5,7 @@ import pytest
 from llmrec_prompt import Dataset, Interaction, Item, Recommender
 from llmrec_prompt.backends.fake import FakeBackend
 from llmrec_prompt.errors import DataError, UnknownName
+from llmrec_prompt.rank.encoder import ELSEWHERE_SCALE
 
 from .rank.toys import adapter_folder
 
@@ -105,7 +106,7 @@ def test_the_mode_is_the_adapters(rec, adapters):
     assert rec.rank(["red cup"], candidates=["i1", "i2"]).provenance.mode == "fused"
     rec.use("books")
     said = rec.rank(["red cup"], candidates=["i1", "i2"]).provenance
-    assert (said.mode, said.adapter, said.weights["encoder"]) == ("encoder", "novels", 3.0)
+    assert (said.mode, said.adapter, said.weights["encoder"]) == ("encoder", "novels", ELSEWHERE_SCALE)
     assert said.events["adapter_foreign_domain"] == 1
     plain = Recommender(shop(), model="fake:overlap", adapter="books", mode="likelihood", embedder="backend")
     assert plain.rank(["red cup"], candidates=["i1", "i2"]).provenance.mode == "likelihood"
