@@ -9,7 +9,7 @@ al. 2023) are searched in `mixing.py`.
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -216,6 +216,7 @@ def _card(name: str, mixture: Mixture, rank: int, error: float, fit: Fit | None)
         objective="composed",
         mode=first.mode,
         templates=templates,
+        unlabelled=_unlabelled(cards, templates, fit),
         language=first.language,
         history=max(card.history for card in cards),
         scale=fit.scale if fit and fit.scale else _mean(mixture, [card.scale for card in cards]),
@@ -235,6 +236,12 @@ def _card(name: str, mixture: Mixture, rank: int, error: float, fit: Fit | None)
         recipe={"compose": {"method": mixture.method, "rank": mixture.rank}},
         versions={"llmrec-prompt": __version__, "numpy": np.__version__},
     )
+
+
+def _unlabelled(cards: Sequence[Card], templates: Mapping[str, str], fit: Fit | None) -> tuple[str, ...]:
+    """Domains that neither a parent nor the fit had labels of."""
+    labelled = {domain for card in cards for domain in card.templates if domain not in card.unlabelled}
+    return tuple(sorted(templates.keys() - labelled - ({fit.domain} if fit else set())))
 
 
 def _licences(cards: Sequence[Card], fit: Fit | None) -> list[str]:

@@ -92,6 +92,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         objective=stage.objective,
         mode=bench.course.mode,
         templates={p.domain.name: p.prompter.fingerprint_for(bench.course.mode) for p, _ in bench.sources},
+        unlabelled=_unlabelled(bench),
         history=stage.history,
         scale=round(bench.reader.scale, 4) if bench.reader is not None else None,
         near=round(bench.reader.near, 4) if bench.reader is not None else None,
@@ -132,6 +133,14 @@ def _validated(outcome: Outcome) -> tuple[dict[str, Any], dict[str, float]]:
     weights = {kind: round(sum(best_weight(c[kind]) for c in curves) / len(curves), 3) for kind in curves[0]}
     metrics = {"validation": mean, **({"by source": each} if len(each) > 1 else {})}
     return metrics, weights if outcome.bench.reader is not None else {}
+
+
+def _unlabelled(bench: Bench) -> tuple[str, ...]:
+    """Domains that no source with labels is of."""
+    domains = {True: set[str](), False: set[str]()}
+    for population, _ in bench.sources:
+        domains[population.source.labelled].add(population.domain.name)
+    return tuple(sorted(domains[False] - domains[True]))
 
 
 def _sources(bench: Bench) -> Iterator[Source]:

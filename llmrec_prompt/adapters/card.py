@@ -76,6 +76,8 @@ class Card(_Part):
     """The ranking mode it serves."""
     templates: dict[str, str] = {}
     """Domains whose prompts it saw in training, and the fingerprint each had."""
+    unlabelled: tuple[str, ...] = ()
+    """Those of them whose histories it saw without being told what was liked next."""
     language: str = "en"
     history: int = Field(default=10, ge=1)
     """How many history items a prompt showed in training."""

@@ -9,9 +9,9 @@ when the negatives of their training are drawn by popularity, as in-batch negati
 p(item) back (Yi et al. 2019, "Sampling-bias-corrected neural modeling"; Menon et al. 2021, "logit
 adjustment"). `near` and its term come with adapters that were trained with it.
 
-In any other domain, and without an adapter, the state after a history says little about what comes next, and
-all states of the catalogue point much the same way. There the score is the nearness of centred states alone
-(see `ItemStates.centred`), with the fixed temperatures below.
+In any other domain, also one of which it saw unlabelled histories alone, and without an adapter, the state
+after a history says little about what comes next, and all states of the catalogue point much the same way.
+There the score is the nearness of centred states alone (see `ItemStates`), with the fixed temperatures below.
 
 A user costs at most one forward over the history whatever the number of candidates: items are encoded once
 and the whole catalogue is one matrix product. Past a million items an approximate index would be next.
@@ -29,7 +29,7 @@ from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ContextOverflow, DataError
 from llmrec_prompt.rank.base import Array
 from llmrec_prompt.rank.nearness import nearness
-from llmrec_prompt.rank.origin import foreign_domain, model_origin
+from llmrec_prompt.rank.origin import foreign_domain, learnt_in, model_origin
 from llmrec_prompt.rank.states import ItemStates
 from llmrec_prompt.scorers.embedders import StateEmbedder, Vectors
 from llmrec_prompt.templates import HistoryPrompt, Prompter
@@ -75,7 +75,7 @@ class EncoderRanker:
         self._popularity = np.log1p(dataset.popularity())
         self._shown = card.history if card else None
         trained = card is not None and card.mode == self.name
-        self._at_home = trained and not foreign_domain(card, prompter)
+        self._at_home = trained and learnt_in(card, prompter.domain.name)
         self._items = ItemStates(StateEmbedder(backend), prompter, dataset, centred=not self._at_home)
         scale, self._near = _temperatures(card if self._at_home else None)
         self._weights = {self.name: scale, NEARNESS: self._near}
@@ -191,7 +191,7 @@ def weight_of(card: Card | None, task: str, given: float | None, domain: str) ->
     """
     if given is not None:
         return given
-    return card.popularity.get(task, 0.0) if card and domain in card.templates else 0.0
+    return card.popularity.get(task, 0.0) if card and learnt_in(card, domain) else 0.0
 
 
 def _temperatures(card: Card | None) -> tuple[float, float]:

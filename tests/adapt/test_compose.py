@@ -129,6 +129,15 @@ def test_temperature_and_popularity_are_means_by_weight(tmp_path):
     assert done.card.licence == "CC BY 4.0; CC0"
 
 
+def test_a_domain_without_labels_has_them_once_a_parent_had(tmp_path):
+    one, other = (
+        adapter(tmp_path / f"{seed}", seed, templates={"movies": "0" * 16, name: "1" * 16}, unlabelled=given)
+        for seed, (name, given) in enumerate([("books", ("movies", "books")), ("music", ())])
+    )
+    done = compose("mix", Mixture((one, other), (0.5, 0.5)), tmp_path / "out")
+    assert done.card.unlabelled == ("books",)
+
+
 @pytest.mark.parametrize(
     ("other", "what"),
     [

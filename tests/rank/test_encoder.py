@@ -103,7 +103,14 @@ def test_untrained_states_say_so():
     assert "untrained" not in ranker(card=card()).settings
 
 
-@pytest.mark.parametrize("given", [None, card(templates={"films": "0" * 16}, near=4.0, history=2)])
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        card(templates={"films": "0" * 16}, near=4.0, history=2),
+        card(unlabelled=("shop",), near=4.0, history=2, popularity={"catalogue": 0.5}),
+    ],
+)
 def test_where_nothing_was_trained_centred_item_states_are_compared(given):
     """What most items share is taken off: by hand, log mean exp of cosines of the rest."""
     backend = States()
