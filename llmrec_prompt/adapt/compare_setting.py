@@ -13,6 +13,7 @@ from llmrec_prompt.backends import Backend, PinnedBackend
 from llmrec_prompt.cache import NumberStore, cache_dir, content_key
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.rank import Ranker, Rankers
+from llmrec_prompt.rank.origin import learnt_in
 from llmrec_prompt.scorers import Ingredients
 from llmrec_prompt.scorers.embedders import StateEmbedder, Vectors
 
@@ -91,9 +92,13 @@ class Contestant:
 
 
 def under(setting: Setting, folder: Path, facts: Mapping[str, Any] | None = None) -> Contestant:
-    """The mode of an adapter; with logs, popularity has the weight that its card has for the negatives."""
+    """The mode of an adapter; with logs, popularity has the weight that its card has for the negatives.
+
+    It has none in a domain that the adapter did not learn in.
+    """
     card = Card.load(folder)
-    popularity = card.popularity if setting.known.has_logs else {}
+    learnt = setting.known.has_logs and learnt_in(card, setting.population.domain.name)
+    popularity = card.popularity if learnt else {}
     said = {"adapter": card.name, "weights_hash": card.weights_hash, "popularity": popularity}
     return Contestant(
         lambda task: setting.rankers(folder, task).ranker("auto"), folder, {**said, **(facts or {})}
