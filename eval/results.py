@@ -6,8 +6,9 @@
     done
     python eval/results.py runs/zero-shot runs/cold-start runs/adapters
 
-A suite with the packaged `smollm2` (llama.cpp) has the same tables up to rounding and takes some three times
-as long on a CPU that multiplies bfloat16.
+The packaged `smollm2` (llama.cpp) takes some three times as long on a CPU that multiplies bfloat16; how far
+engines agree is in docs/backends.md. The networks of adapters.yaml take an hour more: docs/results.md is
+from a run that left `sasrec` and `lstm` out of its rankers (`--set 'rankers=[...]'`).
 
 Every number in docs/results.md is read from the rows of those runs; their report.html shows more.
 """
@@ -24,7 +25,7 @@ from llmrec_prompt.evaluate.suite_run import SuiteReport, report_suite
 HEAD = """# Results
 
 Written by `python eval/results.py {folders}` from the rows of these suites; how they are run is said at the
-head of that script.
+head of that script. SASRec and LSTM are in [results-adaptation.md](results-adaptation.md).
 
 What a user did next is hidden among other items and ranked. `uniform` negatives are drawn evenly from what
 the user has not consumed, `popular` ones by popularity, so that there popularity itself is worth nothing.
