@@ -149,9 +149,10 @@ class EncoderRanker:
 
     def _state(self, text: str) -> Vectors:
         """The unit state at the end of a text; the latest is remembered, for retrieval before ranking."""
-        if self._last is None or self._last[0] != text:
-            self._last = (text, self._items.embedder.encode([text])[0])
-        return self._last[1]
+        last = self._last  # read once: another thread may put its own there
+        if last is None or last[0] != text:
+            last = self._last = (text, self._items.embedder.encode([text])[0])
+        return last[1]
 
     def prepare(self, candidates: Candidates) -> None:
         """Encode ahead the candidates that nobody has encoded."""

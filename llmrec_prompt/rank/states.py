@@ -1,5 +1,6 @@
 """States of items: encoded once, kept on disk and in memory, centred where that helps."""
 
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -37,6 +38,7 @@ class ItemStates:
         self._index = VectorIndex(embedder)
         self._states: Vectors = np.zeros((0, 0), np.float32)
         self._here = np.zeros(len(dataset.items), bool)
+        self._lock = threading.Lock()
 
     def rows(self, items: Candidates) -> npt.NDArray[np.int64]:
         """Catalogue rows, -1 for what is not in it."""
@@ -65,14 +67,15 @@ class ItemStates:
 
         A recommendation asks for all but what the user has; for the next user that shall be there too.
         """
-        missing = rows[~self._here[rows]]
-        if 2 * len(missing) > len(self._here):
-            missing = np.flatnonzero(~self._here)
-        if len(missing):
-            states = self._encode([self._dataset.items[row] for row in missing])
-            if not self._states.size:
-                self._states = np.zeros((len(self._here), states.shape[1]), np.float32)
-            self._states[missing], self._here[missing] = states, True
+        with self._lock:
+            missing = rows[~self._here[rows]]
+            if 2 * len(missing) > len(self._here):
+                missing = np.flatnonzero(~self._here)
+            if len(missing):
+                states = self._encode([self._dataset.items[row] for row in missing])
+                if not self._states.size:
+                    self._states = np.zeros((len(self._here), states.shape[1]), np.float32)
+                self._states[missing], self._here[missing] = states, True
 
     def _encode(self, items: Sequence[Item]) -> Vectors:
         states = self._index.vectors([self._prompter.item(item) for item in items], label=LABEL)

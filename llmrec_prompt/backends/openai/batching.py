@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ class Batches:
         self._waiting[path].append((key, body))
 
     def _begin(self, work: Any) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
+        # In a context of its own: what it sends belongs to no single call, whose attempts are counted there.
+        task = asyncio.get_running_loop().create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -115,7 +117,6 @@ class Batches:
         where: Any = f"/v1{path}"
         batch = await self._sdk.batches.create(input_file_id=file.id, endpoint=where, completion_window="24h")
         keys = [key for key, _ in calls]
-        self._folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._folder / f"{batch.id}.json", json.dumps(keys))
         self._under_way |= dict.fromkeys(keys, batch.id)
         log.warning(

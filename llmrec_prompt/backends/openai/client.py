@@ -109,7 +109,7 @@ class Client:
 
         Args:
             calls: what to ask.
-            spent: gets the tokens of every call that was made, also of one that failed.
+            spent: gets the tokens of every call that was answered, also where another one failed.
 
         Raises:
             BackendError: a call failed after all its attempts, or its reply cannot be used.

@@ -38,15 +38,16 @@ def sent(server):
 
 
 def test_many_users_are_one_batch_and_the_answers_those_of_single_calls(hosted, tmp_path):
-    server, single = hosted()
+    _, single = hosted()
     one_by_one = orders(single)
-    _, backend = hosted(ledger=tmp_path / "l.jsonl", **BATCHED)
+    server, backend = hosted(ledger=tmp_path / "l.jsonl", **BATCHED)
     assert backend.info.at_once == 1000
     assert orders(backend) == one_by_one
     total = summarise(tmp_path / "l.jsonl")
     assert (total["calls"], total["failed"]) == (len(ASKED), 0)
     assert total["tokens_sent"] > 0
-    assert server.shelf.batches == {}
+    assert (total["attempts"], total["errors"]) == (0, {})  # files and looks at a batch are no calls
+    assert len(server.shelf.batches) == 1
 
 
 def test_a_batch_is_one_file_of_one_endpoint(hosted):
