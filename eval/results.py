@@ -7,16 +7,19 @@
     python eval/results.py runs/zero-shot runs/cold-start runs/adapters
 
 The packaged `smollm2` (llama.cpp) takes some three times as long on a CPU that multiplies bfloat16; how far
-engines agree is in docs/backends.md. The networks of adapters.yaml take an hour more: docs/results.md is
-from a run that left `sasrec` and `lstm` out of its rankers (`--set 'rankers=[...]'`).
+engines agree is in docs/backends.md. The networks of adapters.yaml (`sasrec`, `lstm`) take an hour to fit on
+two cores, once: they are kept in the cache.
 
-Every number in docs/results.md is read from the rows of those runs; their report.html shows more.
+A call renews the sections of the suites it is given and leaves the others as they are. Every number in
+docs/results.md is read from the rows of those runs; their report.html shows more.
 """
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.evaluate import Report
 from llmrec_prompt.evaluate.report_curves import MAIN_METRIC
 from llmrec_prompt.evaluate.report_text import about, leaderboard, title, variant
@@ -24,8 +27,9 @@ from llmrec_prompt.evaluate.suite_run import SuiteReport, report_suite
 
 HEAD = """# Results
 
-Written by `python eval/results.py {folders}` from the rows of these suites; how they are run is said at the
-head of that script. SASRec and LSTM are in [results-adaptation.md](results-adaptation.md).
+Written by `python eval/results.py FOLDERS` from the rows of suites; how they are run is said at the head of
+that script. SASRec and LSTM fitted on the very users of an adapter are in
+[results-adaptation.md](results-adaptation.md).
 
 What a user did next is hidden among other items and ranked. `uniform` negatives are drawn evenly from what
 the user has not consumed, `popular` ones by popularity, so that there popularity itself is worth nothing.
@@ -44,10 +48,17 @@ def main() -> None:
     parser.add_argument("suites", nargs="+", type=Path, help="folders of suites that were run")
     parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
     given = parser.parse_args()
-    parts = [HEAD.format(folders=" ".join(map(str, given.suites)))]
-    parts += ["\n".join(section(report_suite(folder))) for folder in given.suites]
-    given.out.write_text("\n".join(parts), encoding="utf-8")
-    print(f"Written to {given.out}")
+    found = sections(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
+    for suite in map(report_suite, given.suites):
+        found[suite.name] = "\n".join(section(suite))
+    write_atomically(given.out, "\n".join([HEAD, *found.values()]))
+    print(f"Written to {given.out}: {', '.join(found)}")
+
+
+def sections(page: str) -> dict[str, str]:
+    """What the page says of each suite, by its name."""
+    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)[1:]
+    return {part.partition("\n")[0].removeprefix("## "): part.rstrip("\n") + "\n" for part in parts}
 
 
 def section(suite: SuiteReport) -> Iterator[str]:

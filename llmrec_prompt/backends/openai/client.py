@@ -12,7 +12,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from llmrec_prompt.backends.openai.answers import AnswerStore
@@ -35,6 +35,13 @@ PROBE_RETRIES = 1
 FORMAT_BYTES = 256
 """What a chat template may add to a prompt, in the bound on its tokens (a token is a byte at least)."""
 _attempts: ContextVar[Counter[str] | None] = ContextVar("attempts", default=None)
+
+
+@dataclass(slots=True)
+class _Bill:
+    """What a call cost so far; it stands also where the reply that was paid for cannot be used."""
+
+    tokens: Tokens = field(default_factory=Tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,7 @@ class Client:
 
         Args:
             calls: what to ask.
-            spent: gets the tokens of every call that was answered, also where another one failed.
+            spent: gets the tokens of every call that was answered, also where the reply cannot be used.
 
         Raises:
             BackendError: a call failed after all its attempts, or its reply cannot be used.
@@ -137,12 +144,12 @@ class Client:
         most = _most(call.body, payload)
         async with self._gate:
             await self._hold(most)
-            found = Tokens()
+            bill = _Bill()
             try:
-                reply, found = await self._logged(call, key, most)
+                reply = await self._logged(call, key, most, bill)
             finally:
-                self.meter.settle(most, found)
-                spent.append(found)
+                self.meter.settle(most, bill.tokens)
+                spent.append(bill.tokens)
                 async with self._settled:
                     self._settled.notify_all()
         self._store.put(key, reply)
@@ -159,13 +166,13 @@ class Client:
                         raise
                     await self._settled.wait()
 
-    async def _logged(self, call: Call, key: str, most: Tokens) -> tuple[Any, Tokens]:
-        """The reply and what it cost, or the error in our words; a line in the ledger either way."""
+    async def _logged(self, call: Call, key: str, most: Tokens, bill: _Bill) -> Any:
+        """The reply, or the error in our words; its cost in `bill` and a line in the ledger either way."""
         counts: Counter[str] = Counter()
-        token, begin, status, found = _attempts.set(counts), time.monotonic(), "ok", Tokens()
+        token, begin, status = _attempts.set(counts), time.monotonic(), "ok"
         try:
             reply = await self._send(call, key)
-            found = tokens_of(reply) or most
+            bill.tokens = tokens_of(reply) or most
             call.check(reply)
         except Exception as error:
             status = kind_of(error)
@@ -174,8 +181,8 @@ class Client:
             raise explain(error, self.ref, counts["attempts"]) from error
         finally:
             _attempts.reset(token)
-            self._write(call.path, key, status, found, counts, time.monotonic() - begin)
-        return reply, found
+            self._write(call.path, key, status, bill.tokens, counts, time.monotonic() - begin)
+        return reply
 
     async def _send(self, call: Call, key: str) -> Any:
         if self._batches is not None:

@@ -164,6 +164,23 @@ def test_a_budget_stops_before_it_is_passed(hosted):
     assert spent > 6000 - 700  # what the last call could have cost, at a token a byte
 
 
+def test_a_reply_that_cannot_be_used_was_paid_for_all_the_same(hosted, tmp_path):
+    ledger = tmp_path / "ledger.jsonl"
+    server, backend = hosted(budget_tokens=1000, ledger=ledger)
+    server.ways.logprobs = False
+    prompt = f"{'word ' * 40}\nAnswer:"
+    with pytest.raises(BackendError, match="without log-probabilities"):
+        backend.choose([prompt], LABELS)
+    found = summarise(ledger)
+    assert backend.usage.evaluated == found["tokens_sent"] + found["tokens_answered"] > 0
+    seen = []
+    for _ in range(20):
+        with pytest.raises(BackendError) as caught:
+            backend.choose([prompt], LABELS)
+        seen.append(type(caught.value))
+    assert seen[-1] is BudgetExceeded
+
+
 def test_money_needs_prices(hosted, tmp_path):
     with pytest.raises(ConfigError, match="A budget in money needs prices"):
         hosted(budget_money=1.0)
