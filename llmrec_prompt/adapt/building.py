@@ -70,7 +70,11 @@ def build(recipe: Recipe, stage: Stage, start: Path | None) -> Bench:
     network = Network(model, recipe.lora, start=start, base_hash=base.digest)
     sources = _sources(stage, Vocabulary(tokenizer))
     ground = Ground(stage, recipe.seed, network, tokenizer, sources, card)
-    exams = [Validation(*s, source=i, shown=stage.history) for i, s in enumerate(sources) if s[0].validation]
+    exams = [
+        Validation(*own, source=i, shown=stage.history, reach=stage.reach)
+        for i, own in enumerate(sources)
+        if own[0].validation
+    ]
     return Bench(base, network, sources, course(ground), exams)
 
 

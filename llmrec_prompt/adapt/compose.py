@@ -221,6 +221,7 @@ def _card(name: str, mixture: Mixture, rank: int, error: float, fit: Fit | None)
         history=max(card.history for card in cards),
         scale=fit.scale if fit and fit.scale else _mean(mixture, [card.scale for card in cards]),
         near=fit.near if fit and fit.near else _mean(mixture, [card.near for card in cards]),
+        reach=farthest(cards),
         popularity=fit.popularity if fit and fit.popularity else _mean_popularity(mixture),
         lora=Lora(r=rank, alpha=rank, targets=first.lora.targets, layers=first.lora.layers),
         data=tuple(sources.values()),
@@ -236,6 +237,11 @@ def _card(name: str, mixture: Mixture, rank: int, error: float, fit: Fit | None)
         recipe={"compose": {"method": mixture.method, "rank": mixture.rank}},
         versions={"llmrec-prompt": __version__, "numpy": np.__version__},
     )
+
+
+def farthest(cards: Sequence[Card]) -> int | None:
+    """How far back nearness looks in a mixture: as far as in any part of it."""
+    return max((card.reach for card in cards if card.reach), default=None)
 
 
 def _unlabelled(cards: Sequence[Card], templates: Mapping[str, str], fit: Fit | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ Beside the history's state, each history item's own state is compared with the n
 items go together, so it is what carries over to domains that nobody was trained on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,12 +65,12 @@ class Encode(nn.Module):  # type: ignore[misc]
         """Normalised states of items of a source, as they are now: (rows, d)."""
         texts = [self._texts[source].item(row) for row in rows]
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        width = self._network.model.config.hidden_size
-        out = torch.zeros(len(texts), width, device=self._network.device)
         parts = [order[begin : begin + BATCH] for begin in range(0, len(order), BATCH)]
-        for chosen in track(parts, label, len(parts)) if label else parts:
-            out[chosen] = unit(self._network.ends([texts[i] for i in chosen]))
-        return out
+        states = [
+            unit(self._network.ends([texts[i] for i in chosen]))
+            for chosen in (track(parts, label, len(parts)) if label else parts)
+        ]
+        return torch.cat(states)[np.argsort(order)]
 
     def loss(self, states: Any, source: int, batch: Sequence[Window], step: int) -> Any:
         """Cross entropy of the next items, in nats a position.
@@ -79,7 +79,6 @@ class Encode(nn.Module):  # type: ignore[misc]
         leaves out the positions of the others.
         """
         pool = _pool(batch, self._most, step)
-        rows = sorted({*pool, *(row for window in batch for row in window.rows)})
         place = {row: i for i, row in enumerate(pool)}
         found = [
             (b, k, end, place[target])
@@ -88,28 +87,42 @@ class Encode(nn.Module):  # type: ignore[misc]
             if target in place
         ]
         owner, turn, ends, targets = torch.tensor(found, device=states.device).T
-        every = unit(self._network.ends([self._texts[source].item(row) for row in rows]))
-        items = every[np.searchsorted(rows, pool)]
+        every, at = self._items(source, pool, batch)
+        items = every[[at[row] for row in pool]]
         logits = self.log_scale.exp() * unit(states[owner, ends]) @ items.T
-        near = self.nearness(every @ items.T, rows, batch)
+        near = self.nearness(every @ items.T, at, batch)
         logits = logits + torch.cat([near[b][turn[owner == b]] for b in range(len(batch))])
         unfair = torch.from_numpy(_owned(batch, np.array(pool))).to(states.device)[owner]
         unfair[torch.arange(len(found), device=states.device), targets] = False
         return F.cross_entropy(logits.masked_fill(unfair, -1e9), targets)
 
-    def nearness(self, cosines: Any, rows: Sequence[int], batch: Sequence[Window]) -> list[Any]:
+    def _items(self, source: int, pool: Sequence[int], batch: Sequence[Window]) -> tuple[Any, dict[int, int]]:
+        """States of all items that a batch speaks of, (items, d), and where each is.
+
+        What came before the windows is read with the same weights, but nothing is learnt through it: it is
+        as many items again as all the rest, and would cost three times as much with its gradients.
+        """
+        learnt = sorted({*pool, *(row for window in batch for row in window.rows)})
+        earlier = sorted({row for window in batch for row in window.before} - set(learnt))
+        states = unit(self._network.ends([self._texts[source].item(row) for row in learnt]))
+        if earlier:
+            states = torch.cat([states, self.read(source, earlier)])
+        return states, {row: i for i, row in enumerate([*learnt, *earlier])}
+
+    def nearness(self, cosines: Any, at: Mapping[int, int], batch: Sequence[Window]) -> list[Any]:
         """What the history items of each window say about the items of a pool, position by position.
 
         Args:
-            cosines: of items to those of the pool (len(rows), pool).
-            rows: which items, ascending; every window's history items are among them.
+            cosines: of items to those of the pool (items, pool).
+            at: which row of `cosines` is which item's; every window's history items are among them.
             batch: the windows.
 
         Returns:
             For each window (its positions, pool).
         """
-        shown = [cosines[np.searchsorted(rows, window.rows)] for window in batch]
-        return [nearness_so_far(own, self.log_near.exp()) for own in shown]
+        known = [cosines[[at[row] for row in (*window.before, *window.rows)]] for window in batch]
+        found = [nearness_so_far(own, self.log_near.exp()) for own in known]
+        return [near[len(window.before) :] for near, window in zip(found, batch, strict=True)]
 
 
 def nearness_so_far(cosines: Any, near: Any) -> Any:

@@ -100,7 +100,7 @@ def _dense(ground: Ground) -> Course:
 def _histories(ground: Ground) -> list[list[Window]]:
     """Windows of every source, in the form that the objectives need."""
     stage = ground.stage
-    found = [windows(*source, stage.history) for source in ground.sources]
+    found = [windows(*source, stage.history, stage.reach) for source in ground.sources]
     if stage.shuffle_targets:
         inside = {"next_item", "predictive"} & set(stage.objectives)  # their targets stand in the history
         found = [

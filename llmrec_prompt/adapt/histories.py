@@ -1,7 +1,7 @@
 """Behaviour as training examples: whose histories, cut into windows, in tokens."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +22,8 @@ class Window:
     """A piece of one user's history as the prompt shows it.
 
     `ends[k]` is where the line of item k ends in `tokens`; `targets[k]` is the catalogue row of the item
-    after it. `own` are the rows of all that the user has: none of them is a fair negative.
+    after it. `own` are the rows of all that the user has: none of them is a fair negative. `before` are the
+    rows of what the user had before `rows`, the oldest first, as far back as nearness reaches.
     """
 
     tokens: tuple[int, ...]
@@ -30,6 +31,7 @@ class Window:
     targets: tuple[int, ...]
     rows: tuple[int, ...]
     own: npt.NDArray[np.int64] = field(compare=False)
+    before: tuple[int, ...] = ()
 
 
 class Texts:
@@ -141,10 +143,11 @@ class Population:
         return found
 
 
-def windows(population: Population, texts: Texts, size: int) -> list[Window]:
+def windows(population: Population, texts: Texts, size: int, reach: int = 0) -> list[Window]:
     """All training users' histories in pieces of at most `size` items, the latest piece full.
 
-    Consecutive pieces share one item: the last target of a piece is the first item of the next.
+    Consecutive pieces share one item: the last target of a piece is the first item of the next. A piece with
+    what came before it has at most `reach` items.
     """
     found = []
     for user in population.users:
@@ -152,7 +155,8 @@ def windows(population: Population, texts: Texts, size: int) -> list[Window]:
         end, left = len(rows) - 1, population.source.windows or len(rows)
         while end > 0 and left > 0:
             begin = max(0, end - size)
-            found.append(window_of(texts, rows[begin : end + 1], own))
+            before = tuple(rows[max(0, end - reach) : begin])
+            found.append(replace(window_of(texts, rows[begin : end + 1], own), before=before))
             end, left = begin, left - 1
     if found:
         texts.check(found[0].rows)
@@ -192,7 +196,7 @@ def window_of(texts: Texts, rows: Sequence[int], own: npt.NDArray[np.int64]) -> 
 def shuffled(found: Sequence[Window], seed: int) -> list[Window]:
     """The same windows with targets permuted over all of them: what is left to learn is popularity."""
     parts = _permuted([w.targets for w in found], seed)
-    return [Window(w.tokens, w.ends, part, w.rows, w.own) for w, part in zip(found, parts, strict=True)]
+    return [replace(w, targets=part) for w, part in zip(found, parts, strict=True)]
 
 
 def scrambled(found: Sequence[Window], texts: Texts, seed: int) -> list[Window]:

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from llmrec_prompt.adapt.building import Bench, autocast, build
-from llmrec_prompt.adapt.compose import Composed, Fit, Mixture, compose
+from llmrec_prompt.adapt.compose import Composed, Fit, Mixture, compose, farthest
 from llmrec_prompt.adapt.encode import unit
 from llmrec_prompt.adapt.histories import Population, Window
 from llmrec_prompt.adapt.publish import users_of
@@ -100,7 +100,10 @@ class Mixer:
         rank, layers = sum(self._ranks), card.lora.layers
         lora = Lora(r=rank, alpha=rank, targets=card.lora.targets, layers=len(layers) if layers else None)
         history = max(parent.card.history for parent in mixture.parents)
-        stage = Stage(name="shots", sources=(search.target,), steps=1, history=history)
+        self._reach = farthest([parent.card for parent in mixture.parents])
+        stage = Stage(
+            name="shots", sources=(search.target,), steps=1, history=history, reach=self._reach or history
+        )
         values = {"base": search.base, "seed": search.seed, "lora": lora, "precision": search.precision}
         self._bench: Bench = build(Recipe.model_validate(values | {"stages": (stage,)}), stage, start)
         assert self._bench.reader is not None  # the stage trains `encode`
@@ -131,10 +134,10 @@ class Mixer:
         """Nats a position on the shots at the best temperature, which stays set."""
         self.evaluations += 1
         self._set(weights)
-        windows, rows = self._shots.windows, self._shots.rows
-        every = self._encode.read(0, rows)
-        items = every[np.searchsorted(rows, self._shots.pool)]
-        near = torch.cat(self._encode.nearness(every @ items.T, rows, windows))
+        windows, at = self._shots.windows, self._shots.at
+        every = self._encode.read(0, list(at))
+        items = every[[at[row] for row in self._shots.pool]]
+        near = torch.cat(self._encode.nearness(every @ items.T, at, windows))
         parts = [windows[begin : begin + BATCH] for begin in range(0, len(windows), BATCH)]
         cosines = torch.cat([self._users(part) @ items.T for part in parts])
         losses = {f: self._shots.loss(f * self._first_scale * cosines + near) for f in GRID}
@@ -208,7 +211,8 @@ class Shots:
         targets = np.concatenate([window.targets for window in windows])
         rows, self._targets, counts = np.unique(targets, return_inverse=True, return_counts=True)
         self.pool = [int(row) for row in rows]
-        self.rows = sorted({*self.pool, *(row for window in windows for row in window.rows)})
+        shown = {row for window in windows for row in (*window.before, *window.rows)}
+        self.at = {row: i for i, row in enumerate(sorted({*self.pool, *shown}))}
         self._bonus = np.log(counts)
         owned = [np.isin(rows, window.own) for window in windows for _ in window.ends]
         self._unfair = np.stack(owned)

@@ -76,6 +76,8 @@ class Stage(_Strict):
     """Histories (or prompts) of one step."""
     history: int = Field(default=20, ge=1)
     """Items of one training history; the encoder mode then shows as many."""
+    reach: int = Field(default=50, ge=1)
+    """`encode`: nearness looks so far back, beyond what the prompt shows; what it shows counts always."""
     lr: float = Field(default=5e-4, gt=0)
     warmup: float = Field(default=0.05, ge=0, lt=1)
     items: int = Field(default=128, ge=2)

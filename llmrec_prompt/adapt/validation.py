@@ -35,9 +35,12 @@ class Task:
 class Validation:
     """The validation users of one source, each with uniform and with popularity-drawn candidates."""
 
-    def __init__(self, population: Population, texts: Texts, *, source: int, shown: int) -> None:
+    def __init__(
+        self, population: Population, texts: Texts, *, source: int, shown: int, reach: int = 0
+    ) -> None:
         self.name = population.dataset.name
         self._texts, self.source, self._shown = texts, source, shown
+        self._reach = max(shown, reach)
         self._everything = tuple(range(len(population.dataset.items)))
         index, cases = population.dataset.index, population.cases()
         known = population.dataset.only([*population.users, *population.validation])
@@ -80,7 +83,8 @@ class Validation:
         return found
 
     def _seen(self, task: Task) -> tuple[int, ...]:
-        return task.history[-self._shown :]
+        """What nearness looks at."""
+        return task.history[-self._reach :]
 
     def _whole(self) -> list[Task]:
         return [
@@ -89,7 +93,7 @@ class Validation:
         ]
 
     def _users(self, network: Network) -> Array:
-        prompts = [self._texts.history(self._seen(task))[0] for task in self.tasks["uniform"]]
+        prompts = [self._texts.history(task.history[-self._shown :])[0] for task in self.tasks["uniform"]]
         parts = [
             unit(network.ends(prompts[i : i + BATCH])).cpu().numpy() for i in range(0, len(prompts), BATCH)
         ]

@@ -85,6 +85,8 @@ class Card(_Part):
     """Encoder: the weight of the cosine to the history's state."""
     near: float | None = None
     """Encoder: weight and temperature of the nearness to single history items, where it was trained."""
+    reach: int | None = Field(default=None, ge=1)
+    """Encoder: how many history items nearness looks at; those that the prompt shows if None."""
     popularity: dict[str, float] = {}
     """Weight of log(1 + count) for each task, chosen on validation users."""
     lora: Lora

@@ -7,7 +7,8 @@ score(item) = scale * cos(state after the history, state after the item)
 and the probability of an item is the softmax of that. The first two terms learn p(item | user) / p(item)
 when the negatives of their training are drawn by popularity, as in-batch negatives are; the third puts
 p(item) back (Yi et al. 2019, "Sampling-bias-corrected neural modeling"; Menon et al. 2021, "logit
-adjustment"). `near` and its term come with adapters that were trained with it.
+adjustment"). `near` and its term come with adapters that were trained with it; nearness looks farther back
+than the prompt (`reach`), since states of items are there already.
 
 In any other domain, also one of which it saw unlabelled histories alone, and without an adapter, the state
 after a history says little about what comes next, and all states of the catalogue point much the same way.
@@ -74,6 +75,7 @@ class EncoderRanker:
         self._weight = weight_of(card, task, popularity, prompter.domain.name) if dataset.has_logs else 0.0
         self._popularity = np.log1p(dataset.popularity())
         self._shown = card.history if card else None
+        self._reach = (card.reach if card else None) or 0
         trained = card is not None and card.mode == self.name
         self._at_home = trained and learnt_in(card, prompter.domain.name)
         self._items = ItemStates(StateEmbedder(backend), prompter, dataset, centred=not self._at_home)
@@ -82,6 +84,8 @@ class EncoderRanker:
         self.settings: dict[str, Any] = {"scale": scale, "popularity": self._weight, "task": task}
         if self._near:
             self.settings["near"] = self._near
+        if self._at_home and self._near and self._reach:
+            self.settings["reach"] = self._reach
         if not self._at_home:
             self.settings["centred"] = True
         if not trained:
@@ -124,7 +128,7 @@ class EncoderRanker:
         prompt, user = self._user(history, events)
         parts: dict[str, Any] = {self.name: (states @ user).astype(np.float64)}
         if self._near:
-            parts[NEARNESS] = self._nearness(history[-prompt.shown :], states)
+            parts[NEARNESS] = self._nearness(history[-max(prompt.shown, self._reach) :], states)
         return parts, prompt.shown
 
     def _nearness(self, shown: History, states: Vectors) -> Array:

@@ -1,5 +1,7 @@
 """The encoder's loss by hand, and that what trains is what ranks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,21 @@ def test_the_loss_by_hand():
         for k, target in enumerate(own.targets):
             scores = 3.0 * items[pool] @ unit(states[b, k])
             scores = scores + 2.0 * nearness(items[list(own.rows[: k + 1])] @ items[pool].T, 2.0)
+            fair = [i for i, row in enumerate(pool) if row == target or row not in own.own]
+            wanted.append(np.log(np.exp(scores[fair]).sum()) - scores[pool.index(target)])
+    assert float(found) == pytest.approx(np.mean(wanted), rel=1e-5)
+
+
+def test_what_was_had_before_the_window_counts_as_near_too():
+    states = np.random.default_rng(2).normal(size=(2, 3, 4))
+    batch = [replace(window(ROWS), before=(5, 0)), window((3, 4))]
+    found = objective().loss(torch.tensor(states), 0, batch, step=0).detach()
+    pool, items, wanted = [1, 2, 4], unit(STATES), []
+    for b, own in enumerate(batch):
+        for k, target in enumerate(own.targets):
+            known = [*own.before, *own.rows[: k + 1]]
+            scores = 3.0 * items[pool] @ unit(states[b, k])
+            scores = scores + 2.0 * nearness(items[known] @ items[pool].T, 2.0)
             fair = [i for i, row in enumerate(pool) if row == target or row not in own.own]
             wanted.append(np.log(np.exp(scores[fair]).sum()) - scores[pool.index(target)])
     assert float(found) == pytest.approx(np.mean(wanted), rel=1e-5)

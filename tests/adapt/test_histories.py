@@ -65,6 +65,16 @@ def test_a_cap_keeps_the_latest_windows(ring):
     assert [list(w.targets) for w in found] == [people.rows(u)[-4:] for u in people.users]
 
 
+def test_a_window_knows_what_came_before_it_as_far_as_nearness_reaches(ring):
+    people, texts, _ = made(ring, users=1)
+    rows = people.rows(people.users[0])
+    for reach in (0, 3, 6, 99):
+        for window in windows(people, texts, 4, reach):
+            place = rows.index(window.rows[0])
+            assert rows[: place + len(window.rows)] == [*rows[:place], *window.rows]
+            assert list(window.before) == rows[max(0, place + len(window.rows) - reach) : place]
+
+
 def test_what_a_user_has_is_known_to_every_window(ring):
     people, _, found = made(ring, users=1)
     for window in found:

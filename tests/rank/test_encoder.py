@@ -75,6 +75,16 @@ def test_nearness_to_single_items_counts_where_it_was_trained():
     assert whole[[2, 3]] == pytest.approx(combine(scored), abs=1e-5)
 
 
+def test_nearness_looks_farther_back_than_the_prompt():
+    states = {name: unit(SHOP.item(item)) for name, item in zip("abfcd", items("abfcd"), strict=True)}
+    for reach, known in ((None, "ab"), (1, "ab"), (3, "fab"), (50, "fab")):
+        scored = ranker(card=card(near=4.0, history=2, reach=reach)).score(items("fab"), items("cd"))
+        cosines = np.array([[states[own] @ states[other] for other in "cd"] for own in known])
+        wanted = np.log(np.exp(4 * cosines).mean(axis=0)) / 4
+        assert scored.parts["nearness"] == pytest.approx(wanted, abs=1e-6)
+        assert (scored.settings["history_shown"], scored.settings.get("reach")) == (2, reach)
+
+
 @pytest.mark.parametrize(
     ("options", "weight"),
     [
