@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from llmrec_prompt.cli import adapt, adapters, data, evaluate, models, prompts, recommend
+from llmrec_prompt.cli import adapt, adapters, data, evaluate, models, probe, prompts, recommend
 from llmrec_prompt.cli.output import errors
 from llmrec_prompt.errors import LlmrecError
 
@@ -23,6 +23,7 @@ app.command("rank")(recommend.rank)
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(prompts.domain_app, name="domain")
 app.add_typer(data.app, name="data")
+evaluate.app.command("probe")(probe.probe)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(adapt.app, name="adapt")
 app.add_typer(adapters.app, name="adapters")

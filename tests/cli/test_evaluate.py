@@ -255,3 +255,29 @@ def test_a_hosted_model_is_asked_only_with_leave(llmrec, shop, tmp_path):
     assert nobody.code == 1
     assert "would leave this machine" not in nobody.err
     assert not (tmp_path / "r").exists()
+
+
+def test_probes_print_tables_or_json_and_say_what_was_refused(llmrec):
+    ask = (
+        "eval",
+        "probe",
+        "--data",
+        "sample:movies",
+        "--users",
+        5,
+        "--candidates",
+        8,
+        "--embedder",
+        "backend",
+    )
+    done = llmrec(*ask, "--rankers", "label,popularity", "--model", "fake:overlap")
+    assert done.code == 0, done.err
+    assert "Mean rank of the target" in done.out
+    assert "SNSR" in done.out
+    assert "exchange" in done.out
+    assert "attributes: popularity: popularity reads no prompt" in done.err
+    found = llmrec(
+        *ask, "--rankers", "label", "--probes", "position", "--model", "fake:overlap", "--json"
+    ).json
+    assert set(found) == {"facts", "position", "refused"}
+    assert llmrec(*ask, "--probes", "places", "--model", "fake:overlap").code == 1
