@@ -1,6 +1,7 @@
 """`llmrec eval probe`."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
@@ -47,19 +48,8 @@ def probe(
     Example: `llmrec eval probe --data sample:movies --users 10 --candidates 10 --rankers label,likelihood`
     """
     context.with_resource(hosting(o.leave(hosted, base_url, hosted_settings)))
-    plan = Plan(
-        data=data,
-        users=users,
-        candidates=candidates,
-        negatives=negatives,
-        rankers=_names(rankers),
-        model=model,
-        adapter=adapter,
-        domain=domain,
-        language=language,
-        embedder=embedder,
-        seed=seed,
-    )
+    given = {f.name: context.params[f.name] for f in fields(Plan) if f.name in context.params}
+    plan = Plan(**given | {"rankers": _names(rankers)})
     with progress():
         found = probe_plan(Probing(plan, _names(probes), _names(attributes), k))
     print_json(found) if as_json else print_probes(found)
