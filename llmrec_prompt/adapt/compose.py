@@ -54,6 +54,7 @@ class Fit:
     """Hashes of all who had a say."""
     scale: float | None
     near: float | None
+    focus: float | None
     popularity: dict[str, float]
     metrics: dict[str, Any] = field(default_factory=dict)
     minutes: float = 0.0
@@ -221,6 +222,7 @@ def _card(name: str, mixture: Mixture, rank: int, error: float, fit: Fit | None)
         history=max(card.history for card in cards),
         scale=fit.scale if fit and fit.scale else _mean(mixture, [card.scale for card in cards]),
         near=fit.near if fit and fit.near else _mean(mixture, [card.near for card in cards]),
+        focus=fit.focus if fit and fit.focus else _mean(mixture, [card.focus or card.near for card in cards]),
         reach=farthest(cards),
         popularity=fit.popularity if fit and fit.popularity else _mean_popularity(mixture),
         lora=Lora(r=rank, alpha=rank, targets=first.lora.targets, layers=first.lora.layers),

@@ -30,7 +30,7 @@ BATCH = 64
 
 
 class Encode(nn.Module):  # type: ignore[misc]
-    """The loss, and the temperatures that are learnt with it: of the history's state and of its items'.
+    """The loss, and the temperatures that are learnt with it.
 
     All item states of a step are read with the weights of that step. Kept ones would be cheaper, but then the
     targets, read anew, differ from the stale rest by how far training has gone, and that is what is learnt.
@@ -43,6 +43,7 @@ class Encode(nn.Module):  # type: ignore[misc]
         self._most = stage.items
         self.log_scale = nn.Parameter(torch.tensor(float(np.log(START)), device=network.device))
         self.log_near = nn.Parameter(torch.tensor(float(np.log(START)), device=network.device))
+        self.log_focus = nn.Parameter(torch.tensor(float(np.log(START)), device=network.device))
 
     @property
     def scale(self) -> float:
@@ -51,12 +52,18 @@ class Encode(nn.Module):  # type: ignore[misc]
 
     @property
     def near(self) -> float:
-        """The learnt temperature of the history items' states."""
+        """The learnt weight of the history items' states."""
         return float(self.log_near.detach().exp())
 
-    def start_from(self, scale: float | None, near: float | None = None) -> None:
-        """Go on with the temperatures of an earlier training."""
-        for parameter, value in ((self.log_scale, scale), (self.log_near, near)):
+    @property
+    def focus(self) -> float:
+        """The learnt temperature among the history items: how much the nearest of them decides."""
+        return float(self.log_focus.detach().exp())
+
+    def start_from(self, scale: float | None, near: float | None = None, focus: float | None = None) -> None:
+        """Go on with what an earlier training learnt; `focus` was `near` before there were two."""
+        found = ((self.log_scale, scale), (self.log_near, near), (self.log_focus, focus or near))
+        for parameter, value in found:
             if value is not None:
                 parameter.data.fill_(float(np.log(value)))
 
@@ -121,22 +128,22 @@ class Encode(nn.Module):  # type: ignore[misc]
             For each window (its positions, pool).
         """
         known = [cosines[[at[row] for row in (*window.before, *window.rows)]] for window in batch]
-        found = [nearness_so_far(own, self.log_near.exp()) for own in known]
+        found = [self.log_near.exp() * nearness_so_far(own, self.log_focus.exp()) for own in known]
         return [near[len(window.before) :] for near, window in zip(found, batch, strict=True)]
 
 
-def nearness_so_far(cosines: Any, near: Any) -> Any:
-    """`rank.nearness` times its temperature, after each history item in turn.
+def nearness_so_far(cosines: Any, focus: Any) -> Any:
+    """`rank.nearness` after each history item in turn.
 
     Args:
         cosines: of history items, in order, to others (shown, items).
-        near: the temperature.
+        focus: the temperature.
 
     Returns:
         (shown, items); row k knows items 0 to k.
     """
     counts = torch.arange(1, len(cosines) + 1, device=cosines.device)
-    return torch.logcumsumexp(near * cosines, 0) - counts.log()[:, None]
+    return (torch.logcumsumexp(focus * cosines, 0) - counts.log()[:, None]) / focus
 
 
 def _pool(batch: Sequence[Window], most: int, step: int) -> list[int]:

@@ -179,6 +179,7 @@ class Mixer:
             users=frozenset(users_of(self._bench)),
             scale=round(self._encode.scale, 4),
             near=round(self._encode.near, 4),
+            focus=round(self._encode.focus, 4),
             popularity={},
             seed=search.seed,
         )

@@ -96,6 +96,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         history=stage.history,
         scale=round(bench.reader.scale, 4) if bench.reader is not None else None,
         near=round(bench.reader.near, 4) if bench.reader is not None else None,
+        focus=round(bench.reader.focus, 4) if bench.reader is not None else None,
         reach=max(stage.reach, stage.history) if bench.reader is not None else None,
         popularity=popularity,
         lora=Lora(

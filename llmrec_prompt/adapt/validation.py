@@ -77,7 +77,7 @@ class Validation:
             for task, user in zip(tasks, users, strict=True):
                 candidates = items[[place[row] for row in task.candidates]]
                 cosines = items[[place[row] for row in self._seen(task)]] @ candidates.T
-                near = encode.near * nearness(cosines, encode.near)
+                near = encode.near * nearness(cosines, encode.focus)
                 scores.append(encode.scale * (candidates @ user) + near)
             found[kind] = {w: self._mean(tasks, scores, w) for w in WEIGHTS}
         return found

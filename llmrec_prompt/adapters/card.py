@@ -84,7 +84,9 @@ class Card(_Part):
     scale: float | None = None
     """Encoder: the weight of the cosine to the history's state."""
     near: float | None = None
-    """Encoder: weight and temperature of the nearness to single history items, where it was trained."""
+    """Encoder: the weight of the nearness to single history items, where it was trained."""
+    focus: float | None = None
+    """Encoder: how much the nearest of them decides, the temperature of nearness; `near` if None."""
     reach: int | None = Field(default=None, ge=1)
     """Encoder: how many history items nearness looks at; those that the prompt shows if None."""
     popularity: dict[str, float] = {}

@@ -79,13 +79,15 @@ class EncoderRanker:
         trained = card is not None and card.mode == self.name
         self._at_home = trained and learnt_in(card, prompter.domain.name)
         self._items = ItemStates(StateEmbedder(backend), prompter, dataset, centred=not self._at_home)
-        scale, self._near = _temperatures(card if self._at_home else None)
+        scale, self._near, self._focus = _temperatures(card if self._at_home else None)
         self._weights = {self.name: scale, NEARNESS: self._near}
         self.settings: dict[str, Any] = {"scale": scale, "popularity": self._weight, "task": task}
         if self._near:
             self.settings["near"] = self._near
         if self._at_home and self._near and self._reach:
             self.settings["reach"] = self._reach
+        if self._focus != self._near:
+            self.settings["focus"] = self._focus
         if not self._at_home:
             self.settings["centred"] = True
         if not trained:
@@ -134,7 +136,7 @@ class EncoderRanker:
     def _nearness(self, shown: History, states: Vectors) -> Array:
         """Of states to history items."""
         own = self._items.of(shown, self._items.rows(shown))
-        return nearness((own @ states.T).astype(np.float64), self._near)
+        return nearness((own @ states.T).astype(np.float64), self._focus)
 
     def _user(self, history: History, events: Counter[str]) -> tuple[HistoryPrompt, Vectors]:
         """The state after as much of the history as fits; what had to go is counted."""
@@ -199,8 +201,9 @@ def weight_of(card: Card | None, task: str, given: float | None, domain: str) ->
     return card.popularity.get(task, 0.0) if card and learnt_in(card, domain) else 0.0
 
 
-def _temperatures(card: Card | None) -> tuple[float, float]:
-    """Of a score and of its nearness: the trained ones, or those for where nothing was trained."""
+def _temperatures(card: Card | None) -> tuple[float, float, float]:
+    """Scale, near and focus: the trained ones, or those for where nothing was trained."""
     if card is None:
-        return ELSEWHERE_SCALE, ELSEWHERE_NEAR
-    return card.scale or ELSEWHERE_SCALE, card.near or 0.0
+        return ELSEWHERE_SCALE, ELSEWHERE_NEAR, ELSEWHERE_NEAR
+    near = card.near or 0.0
+    return card.scale or ELSEWHERE_SCALE, near, card.focus or near

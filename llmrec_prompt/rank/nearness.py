@@ -5,16 +5,16 @@ import numpy as np
 from llmrec_prompt.rank.base import Array
 
 
-def nearness(cosines: Array, near: float) -> Array:
-    """A soft maximum over history items: log mean exp(near * cos) / near, in [-1, 1].
+def nearness(cosines: Array, focus: float) -> Array:
+    """A soft maximum over history items: log mean exp(focus * cos) / focus, in [-1, 1].
 
-    Times `near` it is the log of a kernel density of the history's items (item-to-item similarity as of
-    FISM, Kabbur et al. 2013, with a von Mises-Fisher kernel on the states). A small `near` gives the mean of
+    Times `focus` it is the log of a kernel density of the history's items (item-to-item similarity as of
+    FISM, Kabbur et al. 2013, with a von Mises-Fisher kernel on the states). A small `focus` gives the mean of
     the cosines, a large one their maximum.
 
     Args:
         cosines: of history items to candidates (shown, candidates).
-        near: the temperature, above 0.
+        focus: the temperature, above 0.
     """
     highest = cosines.max(axis=0)
-    return np.asarray(highest + np.log(np.exp(near * (cosines - highest)).mean(axis=0)) / near)
+    return np.asarray(highest + np.log(np.exp(focus * (cosines - highest)).mean(axis=0)) / focus)

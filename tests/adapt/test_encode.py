@@ -46,14 +46,14 @@ def unit(rows):
 def objective(**options):
     stage = Stage(name="x", sources=(Source(data="x"),), **options)
     made = Encode(Table(), [(None, Plain())], stage)
-    made.start_from(3.0, 2.0)
+    made.start_from(3.0, 2.0, 7.0)
     return made
 
 
 def test_what_trains_is_what_ranks():
     cosines = np.random.default_rng(1).uniform(-1, 1, (5, 7))
     found = nearness_so_far(torch.tensor(cosines), torch.tensor(4.0)).numpy()
-    wanted = [4.0 * nearness(cosines[: k + 1], 4.0) for k in range(5)]
+    wanted = [nearness(cosines[: k + 1], 4.0) for k in range(5)]
     assert found == pytest.approx(np.array(wanted))
 
 
@@ -65,7 +65,7 @@ def test_the_loss_by_hand():
     for b, own in enumerate(batch):
         for k, target in enumerate(own.targets):
             scores = 3.0 * items[pool] @ unit(states[b, k])
-            scores = scores + 2.0 * nearness(items[list(own.rows[: k + 1])] @ items[pool].T, 2.0)
+            scores = scores + 2.0 * nearness(items[list(own.rows[: k + 1])] @ items[pool].T, 7.0)
             fair = [i for i, row in enumerate(pool) if row == target or row not in own.own]
             wanted.append(np.log(np.exp(scores[fair]).sum()) - scores[pool.index(target)])
     assert float(found) == pytest.approx(np.mean(wanted), rel=1e-5)
@@ -80,7 +80,7 @@ def test_what_was_had_before_the_window_counts_as_near_too():
         for k, target in enumerate(own.targets):
             known = [*own.before, *own.rows[: k + 1]]
             scores = 3.0 * items[pool] @ unit(states[b, k])
-            scores = scores + 2.0 * nearness(items[known] @ items[pool].T, 2.0)
+            scores = scores + 2.0 * nearness(items[known] @ items[pool].T, 7.0)
             fair = [i for i, row in enumerate(pool) if row == target or row not in own.own]
             wanted.append(np.log(np.exp(scores[fair]).sum()) - scores[pool.index(target)])
     assert float(found) == pytest.approx(np.mean(wanted), rel=1e-5)
@@ -92,11 +92,14 @@ def test_a_cap_leaves_positions_out_but_no_history_item():
     assert torch.isfinite(objective(items=2).loss(states, 0, batch, step=0))
 
 
-def test_both_temperatures_are_learnt():
+def test_all_temperatures_are_learnt():
     made = objective()
     made.loss(
         torch.tensor(np.random.default_rng(2).normal(size=(2, 3, 4))), 0, [window(ROWS), window((3, 4))], 0
     ).backward()
     assert made.log_scale.grad != 0
     assert made.log_near.grad != 0
-    assert (made.scale, made.near) == (pytest.approx(3.0), pytest.approx(2.0))
+    assert made.log_focus.grad != 0
+    assert [made.scale, made.near, made.focus] == pytest.approx([3.0, 2.0, 7.0])
+    made.start_from(5.0, 4.0)  # a card from before focus was learnt apart
+    assert [made.scale, made.near, made.focus] == pytest.approx([5.0, 4.0, 4.0])

@@ -85,6 +85,15 @@ def test_nearness_looks_farther_back_than_the_prompt():
         assert (scored.settings["history_shown"], scored.settings.get("reach")) == (2, reach)
 
 
+def test_focus_is_the_temperature_of_nearness_and_near_its_weight():
+    scored = ranker(card=card(near=4.0, focus=9.0, history=2)).score(items("ab"), items("cd"))
+    states = {name: unit(SHOP.item(item)) for name, item in zip("abcd", items("abcd"), strict=True)}
+    cosines = np.array([[states[own] @ states[other] for other in "cd"] for own in "ab"])
+    assert scored.parts["nearness"] == pytest.approx(np.log(np.exp(9 * cosines).mean(axis=0)) / 9, abs=1e-6)
+    assert scored.weights["nearness"] == 4.0
+    assert scored.settings["focus"] == 9.0
+
+
 @pytest.mark.parametrize(
     ("options", "weight"),
     [
