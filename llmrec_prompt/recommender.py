@@ -104,7 +104,8 @@ class Recommender:
         domain: whose templates speak; the data set's own if None.
         model: a model reference or a loaded backend.
         mode: one of `llmrec_prompt.rank.MODES`; `auto` is what the adapter was trained for, else `fused`.
-        adapter: a LoRA adapter: its name, the domain it serves, a path, or a hub id.
+        adapter: a LoRA adapter: its name, the domain it serves, a path, or a hub id. `auto` is the one that
+            serves the domain on this model, or none: adapters of yours, or shipped ones with their licences.
         settings: see `Settings`.
 
     Raises:
@@ -252,7 +253,7 @@ class Recommender:
         return self.prompter.history(items, show=self._swap.rankers.shown(self.mode))
 
     def use(self, adapter: str | None) -> None:
-        """Swap the LoRA adapter, by name, domain, path or hub id, or None for the base, which stays loaded.
+        """Swap the LoRA adapter, by name, domain, path, hub id or `auto`; None is the base; it stays loaded.
 
         Raises:
             UnknownName: there is no such adapter.

@@ -12,7 +12,7 @@ from llmrec_prompt.adapters.card import (
     write_users,
 )
 from llmrec_prompt.adapters.modelcard import readme, write_readme
-from llmrec_prompt.adapters.registry import Adapter, add, find, list_adapters, remove
+from llmrec_prompt.adapters.registry import Adapter, add, find, for_domain, list_adapters, remove
 from llmrec_prompt.adapters.verify import Check, require_sound, verify
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Source",
     "add",
     "find",
+    "for_domain",
     "list_adapters",
     "overlap",
     "read_users",

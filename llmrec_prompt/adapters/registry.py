@@ -107,21 +107,35 @@ def find(what: str | Path, base_hash: str | None = None) -> Adapter:
 
 
 def _of_domain(domain: str, known: dict[str, Adapter], base_hash: str | None) -> Adapter:
-    serving = [adapter for adapter in known.values() if adapter.card.domain == domain]
-    if not serving:
+    of_domain = [adapter for adapter in known.values() if adapter.card.domain == domain]
+    if not of_domain:
         domains = {adapter.card.domain for adapter in known.values()}
         raise UnknownName("adapter", domain, {*known, *domains})
-    fitting = [a for a in serving if base_hash is None or a.card.fits(base_hash)]
-    if not fitting:
-        bases = ", ".join(sorted({f"{a.card.name} for {a.card.base.ref}" for a in serving}))
+    if (found := _only_fitting(domain, of_domain, base_hash)) is None:
+        bases = ", ".join(sorted({f"{a.card.name} for {a.card.base.ref}" for a in of_domain}))
         raise AdapterError(
             f"No adapter of domain {domain!r} fits this model; there is: {bases}. "
             "Load that model, or train another with `llmrec adapt train`."
         )
+    return found
+
+
+def for_domain(domain: str, base_hash: str) -> Adapter | None:
+    """The adapter that serves a domain on a model (`ModelInfo.hash`), if there is one.
+
+    Raises:
+        AdapterError: several do.
+    """
+    of_domain = [adapter for adapter in list_adapters().values() if adapter.card.domain == domain]
+    return _only_fitting(domain, of_domain, base_hash)
+
+
+def _only_fitting(domain: str, found: Sequence[Adapter], base_hash: str | None) -> Adapter | None:
+    fitting = [adapter for adapter in found if base_hash is None or adapter.card.fits(base_hash)]
     if len(fitting) > 1:
         names = ", ".join(sorted(adapter.card.name for adapter in fitting))
         raise AdapterError(f"Several adapters serve domain {domain!r}: {names}. Say which by name.")
-    return fitting[0]
+    return fitting[0] if fitting else None
 
 
 def download(hub_id: str) -> Adapter:

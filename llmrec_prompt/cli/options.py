@@ -23,7 +23,11 @@ Model = Annotated[
 ]
 Adapter = Annotated[
     str | None,
-    typer.Option("--adapter", help="LoRA adapter: name, domain, folder or hub id.", metavar="ADAPTER"),
+    typer.Option(
+        "--adapter",
+        help="LoRA adapter: name, domain, folder or hub id; auto is the domain's, if any.",
+        metavar="ADAPTER",
+    ),
 ]
 Mode = Annotated[
     str,

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from llmrec_prompt.adapters import Card, find
+from llmrec_prompt.adapters import Card, find, for_domain
 from llmrec_prompt.adapters.card import CARD, CONFIG
 from llmrec_prompt.backends import Backend, PinnedBackend, adapter_identity
 from llmrec_prompt.rank.building import Rankers
+
+AUTO = "auto"
+"""Stands for the adapter that serves the domain on the model, or for none where there is none."""
 
 
 class Swap:
@@ -48,13 +51,18 @@ class Swap:
         return self._loaded
 
     def use(self, adapter: str | None) -> None:
-        """Swap; if that fails, the adapter before stays in use.
+        """Swap; if that fails, the adapter before stays in use. `auto` is looked up by the domain.
 
         Raises:
             UnknownName: there is no such adapter.
             AdapterError: it is for another base or for other templates, or cannot be loaded.
         """
-        self._current = self._base if adapter is None else self._under(adapter)
+        wanted = self._of_domain() if adapter == AUTO else adapter
+        self._current = self._base if wanted is None else self._under(wanted)
+
+    def _of_domain(self) -> str | None:
+        found = for_domain(self._base.given.prompter.domain.name, self._loaded.info.hash)
+        return str(found.folder) if found else None
 
     def _under(self, adapter: str) -> Rankers:
         path, card = find_adapter(adapter, self._loaded.info.hash)

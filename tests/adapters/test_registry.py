@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from llmrec_prompt.adapters import add, find, list_adapters, registry, remove
+from llmrec_prompt.adapters import add, find, for_domain, list_adapters, registry, remove
 from llmrec_prompt.adapters.card import Base
 from llmrec_prompt.errors import AdapterError, MissingExtra, UnknownName
 
@@ -64,6 +64,17 @@ def test_the_base_decides_between_adapters_of_a_domain(places):
         find("movies", "abcd")
     with pytest.raises(AdapterError, match="trained on other"):
         find("two", BASE)
+
+
+def test_the_adapter_that_serves_a_domain_if_there_is_one(places):
+    _, home = places
+    write_adapter(home / "one", card("one", "movies"))
+    assert for_domain("movies", f"{BASE}-f16").card.name == "one"
+    assert for_domain("movies", OTHER) is None
+    assert for_domain("books", BASE) is None
+    write_adapter(home / "two", card("two", "movies"))
+    with pytest.raises(AdapterError, match=r"one, two\. Say which by name"):
+        for_domain("movies", BASE)
 
 
 def test_two_adapters_for_one_domain_and_base_must_be_named(places):

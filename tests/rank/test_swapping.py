@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from llmrec_prompt.backends import adapter_identity
@@ -49,6 +51,16 @@ def test_a_then_b_then_a_equals_a_alone(folders, mode):
     assert len({str(values) for values in found.values()}) == 3
     for name, values in found.items():
         assert scores(swap(States(), name), mode) == values
+
+
+def test_auto_is_the_adapter_of_the_domain_or_none(folders, tmp_path):
+    found = swap(States(), "auto")
+    assert found.rankers.card.name == "films"  # serves shop, the domain of the data
+    assert scores(found, "encoder") == scores(swap(States(), "films"), "encoder")
+    shutil.rmtree(folders["films"])
+    found = swap(States(), "auto")
+    assert found.rankers.card is None
+    assert found.backend.adapter is None
 
 
 @pytest.mark.parametrize("mode", MODES)
