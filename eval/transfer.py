@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--sets", nargs="*", default=["restaurants-mx", "se-quantum", "nemig-de"])
     parser.add_argument("--users", type=int, default=150)
+    parser.add_argument("--reach", type=int, help="history items compared; the domain's number by default")
     parser.add_argument("--skip", type=int, default=0, help="users of the seeded order to leave out first")
     parser.add_argument("--model", default="hf:smollm2")
     parser.add_argument("--adapter", default="smollm2-general")
@@ -67,7 +68,7 @@ def asked(given: argparse.Namespace, backend: object, name: str) -> Iterator[lis
         found = []
         for case in track(cases, f"{name}, {kind}", len(cases)):
             ids = sample_candidates(train, case, kind=kind, seed=0)
-            own = [train.index[i] for i in case.history[-prompter.domain.history :]]
+            own = [train.index[i] for i in case.history[-(given.reach or prompter.domain.history) :]]
             rows = [train.index[i] for i in ids]
             found.append(([states[own] @ states[rows].T for states in both], ids.index(case.target)))
         yield found

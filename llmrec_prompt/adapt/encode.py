@@ -1,7 +1,7 @@
 """Objective `encode`: after each item of a history, tell the next item's state from those of other items.
 
-A softmax over the batch's items, dense over positions as in SASRec (Kang and McAuley 2018), between the
-states of a language model. The items of a batch come as often as they are popular, so the states learn
+A softmax over all items of the batch, dense over positions as in SASRec (Kang and McAuley 2018), between
+the states of a language model. The items of a batch come as often as they are popular, so the states learn
 log p(item | history) - log p(item): that is the sampled-softmax correction of Yi et al. (2019) left out on
 purpose. Popularity is put back at ranking time, with the weight that the task wants.
 
@@ -21,7 +21,6 @@ from torch.nn import functional as F
 
 from llmrec_prompt.adapt.histories import Population, Texts, Window
 from llmrec_prompt.adapt.network import Network
-from llmrec_prompt.adapt.recipe import Stage
 from llmrec_prompt.progress import track
 
 START = 20.0
@@ -36,11 +35,10 @@ class Encode(nn.Module):  # type: ignore[misc]
     targets, read anew, differ from the stale rest by how far training has gone, and that is what is learnt.
     """
 
-    def __init__(self, network: Network, sources: Sequence[tuple[Population, Texts]], stage: Stage) -> None:
+    def __init__(self, network: Network, sources: Sequence[tuple[Population, Texts]]) -> None:
         super().__init__()
         self.__dict__["_network"] = network
         self._texts = [texts for _, texts in sources]
-        self._most = stage.items
         self.log_scale = nn.Parameter(torch.tensor(float(np.log(START)), device=network.device))
         self.log_near = nn.Parameter(torch.tensor(float(np.log(START)), device=network.device))
         self.log_focus = nn.Parameter(torch.tensor(float(np.log(START)), device=network.device))
@@ -80,36 +78,28 @@ class Encode(nn.Module):  # type: ignore[misc]
         return torch.cat(states)[np.argsort(order)]
 
     def loss(self, states: Any, source: int, batch: Sequence[Window], step: int) -> Any:
-        """Cross entropy of the next items, in nats a position.
-
-        A batch with more than `stage.items` different targets keeps so many of them, drawn by step, and
-        leaves out the positions of the others.
-        """
-        pool = _pool(batch, self._most, step)
-        place = {row: i for i, row in enumerate(pool)}
+        """Cross entropy of the next items among all items that the batch speaks of, in nats a position."""
+        every, at = self._items(source, batch)
         found = [
-            (b, k, end, place[target])
+            (b, k, end, at[target])
             for b, window in enumerate(batch)
             for k, (end, target) in enumerate(zip(window.ends, window.targets, strict=True))
-            if target in place
         ]
         owner, turn, ends, targets = torch.tensor(found, device=states.device).T
-        every, at = self._items(source, pool, batch)
-        items = every[[at[row] for row in pool]]
-        logits = self.log_scale.exp() * unit(states[owner, ends]) @ items.T
-        near = self.nearness(every @ items.T, at, batch)
+        logits = self.log_scale.exp() * unit(states[owner, ends]) @ every.T
+        near = self.nearness(every @ every.T, at, batch)
         logits = logits + torch.cat([near[b][turn[owner == b]] for b in range(len(batch))])
-        unfair = torch.from_numpy(_owned(batch, np.array(pool))).to(states.device)[owner]
+        unfair = torch.from_numpy(_owned(batch, np.array(list(at)))).to(states.device)[owner]
         unfair[torch.arange(len(found), device=states.device), targets] = False
         return F.cross_entropy(logits.masked_fill(unfair, -1e9), targets)
 
-    def _items(self, source: int, pool: Sequence[int], batch: Sequence[Window]) -> tuple[Any, dict[int, int]]:
+    def _items(self, source: int, batch: Sequence[Window]) -> tuple[Any, dict[int, int]]:
         """States of all items that a batch speaks of, (items, d), and where each is.
 
         What came before the windows is read with the same weights, but nothing is learnt through it: it is
         as many items again as all the rest, and would cost three times as much with its gradients.
         """
-        learnt = sorted({*pool, *(row for window in batch for row in window.rows)})
+        learnt = sorted({row for window in batch for row in (*window.rows, *window.targets)})
         earlier = sorted({row for window in batch for row in window.before} - set(learnt))
         states = unit(self._network.ends([self._texts[source].item(row) for row in learnt]))
         if earlier:
@@ -144,14 +134,6 @@ def nearness_so_far(cosines: Any, focus: Any) -> Any:
     """
     counts = torch.arange(1, len(cosines) + 1, device=cosines.device)
     return (torch.logcumsumexp(focus * cosines, 0) - counts.log()[:, None]) / focus
-
-
-def _pool(batch: Sequence[Window], most: int, step: int) -> list[int]:
-    """The different targets of a batch, at most so many, as catalogue rows."""
-    rows = np.unique([target for window in batch for target in window.targets])
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng(step).choice(rows, most, replace=False))
-    return [int(row) for row in rows]
 
 
 def _owned(batch: Sequence[Window], pool: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -67,7 +67,7 @@ def course(ground: Ground) -> Course:
 
 
 def _encode(ground: Ground) -> Encode:
-    encode = Encode(ground.network, ground.sources, ground.stage)
+    encode = Encode(ground.network, ground.sources)
     if ground.start is not None:
         encode.start_from(ground.start.scale, ground.start.near, ground.start.focus)
     return encode

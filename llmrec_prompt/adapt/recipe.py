@@ -80,8 +80,6 @@ class Stage(_Strict):
     """`encode`: nearness looks so far back, beyond what the prompt shows; what it shows counts always."""
     lr: float = Field(default=5e-4, gt=0)
     warmup: float = Field(default=0.05, ge=0, lt=1)
-    items: int = Field(default=128, ge=2)
-    """`encode`: at most so many different targets of a step, each the others' negative."""
     candidates: int = Field(default=8, ge=2)
     """`rank`, `yes_no` and `label`: how many candidates of a history are compared, the target among them."""
     evaluate_every: int = Field(default=100, ge=1)
