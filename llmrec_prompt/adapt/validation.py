@@ -18,6 +18,8 @@ from llmrec_prompt.rank.nearness import nearness
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 """What log-popularity may weigh. 1 is what the training objective takes out."""
+FOCI = (1.0, 1.5, 2.0, 3.0)
+"""What the learnt `focus` may be multiplied with. Training sees a batch's items, which lie farther apart."""
 KINDS = ("uniform", "popular")
 BATCH = 16
 Array = npt.NDArray[np.float64]
@@ -30,6 +32,10 @@ class Task:
     history: tuple[int, ...]
     candidates: tuple[int, ...]
     target: int
+
+
+Tasks = dict[str, list[Task]]
+"""By kind of candidates."""
 
 
 class Validation:
@@ -46,7 +52,7 @@ class Validation:
         known = population.dataset.only([*population.users, *population.validation])
         logs = known.without([(case.user_id, case.target) for case in cases])
         self._popularity = np.log1p(logs.popularity())
-        self.tasks: dict[str, list[Task]] = {}
+        self.tasks: Tasks = {}
         for kind in KINDS:
             lists = [sample_candidates(logs, case, n=VALIDATED, kind=kind, seed=0) for case in cases]  # type: ignore[arg-type]
             self.tasks[kind] = [
@@ -65,22 +71,41 @@ class Validation:
             encode: reads the items with it.
             catalogue: also rank the whole catalogue less what the user has.
         """
+        tasks = {**self.tasks, **({"catalogue": self._whole()} if catalogue else {})}
+        return self._curves(tasks, self._scores(network, encode, tasks, [encode.focus])[0])
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def foci(self, network: Network, encode: Encode) -> dict[float, float]:
+        """What `focus` would be worth: the metric that picks checkpoints, for multiples of the learnt one."""
+        scores = self._scores(network, encode, self.tasks, [factor * encode.focus for factor in FOCI])
+        return {
+            factor: summary(self._curves(self.tasks, found))["ndcg@10"]
+            for factor, found in zip(FOCI, scores, strict=True)
+        }
+
+    def _scores(
+        self, network: Network, encode: Encode, every: Tasks, foci: Sequence[float]
+    ) -> list[dict[str, list[Array]]]:
+        """For each focus, by kind, the scores of each task's candidates without popularity."""
         users = self._users(network)
-        every = {**self.tasks, **({"catalogue": self._whole()} if catalogue else {})}
         named = {row for tasks in every.values() for task in tasks for row in task.candidates}
         rows = sorted(named.union(*(self._seen(task) for task in self.tasks["uniform"])))
         items = encode.read(self.source, rows).cpu().numpy()
         place = {row: i for i, row in enumerate(rows)}
-        found: dict[str, dict[float, float]] = {}
+        found: list[dict[str, list[Array]]] = [{kind: [] for kind in every} for _ in foci]
         for kind, tasks in every.items():
-            scores = []
             for task, user in zip(tasks, users, strict=True):
                 candidates = items[[place[row] for row in task.candidates]]
-                cosines = items[[place[row] for row in self._seen(task)]] @ candidates.T
-                near = encode.near * nearness(cosines, encode.focus)
-                scores.append(encode.scale * (candidates @ user) + near)
-            found[kind] = {w: self._mean(tasks, scores, w) for w in WEIGHTS}
+                own = items[[place[row] for row in self._seen(task)]] @ candidates.T
+                for focus, scores in zip(foci, found, strict=True):
+                    near = encode.near * nearness(own, focus)
+                    scores[kind].append(encode.scale * (candidates @ user) + near)
         return found
+
+    def _curves(self, every: Tasks, scores: dict[str, list[Array]]) -> dict[str, dict[float, float]]:
+        return {
+            kind: {w: self._mean(tasks, scores[kind], w) for w in WEIGHTS} for kind, tasks in every.items()
+        }
 
     def _seen(self, task: Task) -> tuple[int, ...]:
         """What nearness looks at."""
