@@ -1,9 +1,9 @@
 """Objective `encode`: after each item of a history, tell the next item's state from those of other items.
 
-A softmax over all items of the batch, dense over positions as in SASRec (Kang and McAuley 2018), between
-the states of a language model. The items of a batch come as often as they are popular, so the states learn
-log p(item | history) - log p(item): that is the sampled-softmax correction of Yi et al. (2019) left out on
-purpose. Popularity is put back at ranking time, with the weight that the task wants.
+A softmax over all items of the batch's windows, dense over positions as in SASRec (Kang and McAuley 2018),
+between the states of a language model. The items of a batch come as often as they are popular, so the states
+learn log p(item | history) - log p(item): that is the sampled-softmax correction of Yi et al. (2019) left out
+on purpose. Popularity is put back at ranking time, with the weight that the task wants.
 
 Beside the history's state, each history item's own state is compared with the next item's (see
 `rank.nearness`). That comparison needs no knowledge of the domain, only item states that lie near when the
@@ -78,23 +78,28 @@ class Encode(nn.Module):  # type: ignore[misc]
         return torch.cat(states)[np.argsort(order)]
 
     def loss(self, states: Any, source: int, batch: Sequence[Window], step: int) -> Any:
-        """Cross entropy of the next items among all items that the batch speaks of, in nats a position."""
-        every, at = self._items(source, batch)
+        """Cross entropy of the next items among all items of the batch's windows, in nats a position.
+
+        Items from before the windows are no candidates. Nothing is learnt through their states, and states
+        pushed away from ones that stand still drift all the same way: that diverges.
+        """
+        every, at, count = self._items(source, batch)
+        pool = every[:count]
         found = [
             (b, k, end, at[target])
             for b, window in enumerate(batch)
             for k, (end, target) in enumerate(zip(window.ends, window.targets, strict=True))
         ]
         owner, turn, ends, targets = torch.tensor(found, device=states.device).T
-        logits = self.log_scale.exp() * unit(states[owner, ends]) @ every.T
-        near = self.nearness(every @ every.T, at, batch)
+        logits = self.log_scale.exp() * unit(states[owner, ends]) @ pool.T
+        near = self.nearness(every @ pool.T, at, batch)
         logits = logits + torch.cat([near[b][turn[owner == b]] for b in range(len(batch))])
-        unfair = torch.from_numpy(_owned(batch, np.array(list(at)))).to(states.device)[owner]
+        unfair = torch.from_numpy(_owned(batch, np.array(list(at)[:count]))).to(states.device)[owner]
         unfair[torch.arange(len(found), device=states.device), targets] = False
         return F.cross_entropy(logits.masked_fill(unfair, -1e9), targets)
 
-    def _items(self, source: int, batch: Sequence[Window]) -> tuple[Any, dict[int, int]]:
-        """States of all items that a batch speaks of, (items, d), and where each is.
+    def _items(self, source: int, batch: Sequence[Window]) -> tuple[Any, dict[int, int], int]:
+        """States of all items that a batch speaks of, (items, d), where each is, how many are learnt from.
 
         What came before the windows is read with the same weights, but nothing is learnt through it: it is
         as many items again as all the rest, and would cost three times as much with its gradients.
@@ -104,7 +109,7 @@ class Encode(nn.Module):  # type: ignore[misc]
         states = unit(self._network.ends([self._texts[source].item(row) for row in learnt]))
         if earlier:
             states = torch.cat([states, self.read(source, earlier)])
-        return states, {row: i for i, row in enumerate([*learnt, *earlier])}
+        return states, {row: i for i, row in enumerate([*learnt, *earlier])}, len(learnt)
 
     def nearness(self, cosines: Any, at: Mapping[int, int], batch: Sequence[Window]) -> list[Any]:
         """What the history items of each window say about the items of a pool, position by position.

@@ -56,8 +56,8 @@ def test_what_trains_is_what_ranks():
 
 
 def by_hand(states, batch):
-    """Every item of the batch is a candidate, but what the user has besides the target."""
-    pool = sorted({row for own in batch for row in (*own.before, *own.rows, *own.targets)})
+    """Every item of the windows is a candidate, but what the user has besides the target."""
+    pool = sorted({row for own in batch for row in (*own.rows, *own.targets)})
     items, losses = unit(STATES), []
     for b, own in enumerate(batch):
         for k, target in enumerate(own.targets):
