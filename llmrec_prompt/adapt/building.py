@@ -1,5 +1,6 @@
 """Puts together what a stage needs: data in tokens, the network, objectives, validation."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from llmrec_prompt.adapt.histories import Population, Texts
 from llmrec_prompt.adapt.judging import Curves
 from llmrec_prompt.adapt.network import Network, half, load_base
 from llmrec_prompt.adapt.recipe import Recipe, Stage
-from llmrec_prompt.adapt.validation import Validation, summary
+from llmrec_prompt.adapt.validation import QUESTIONS, Validation, best_weight, summary
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import parse_ref
 from llmrec_prompt.backends.hf.loading import Located, locate
@@ -28,6 +29,9 @@ class Bench:
     sources: list[tuple[Population, Texts]]
     course: Course
     exams: list[Validation]
+    """The last item of every validation user."""
+    settling: Callable[[], list[Validation]]
+    """Their last items, `QUESTIONS` of each, to choose focus and weights by."""
 
     @property
     def module(self) -> Any:
@@ -47,6 +51,21 @@ class Bench:
     def curves(self, *, catalogue: bool = False) -> list[Curves]:
         """Validation of every source, by kind of candidates and weight of log-popularity."""
         return [self.course.judge(exam, catalogue) for exam in self.exams]
+
+    def settle(self) -> dict[str, float]:
+        """Set the focus that is best on validation users, and give the weights of popularity by kind of task.
+
+        Both are means over the sources. Only an encoder has them, and only where there is somebody to ask.
+        """
+        if self.reader is None or not self.exams:
+            return {}
+        rows = [exam.by_focus(self.network, self.reader) for exam in self.settling()]
+        best = max(rows[0], key=lambda factor: sum(summary(row[factor])["ndcg@10"] for row in rows))
+        self.reader.start_from(None, None, best * self.reader.focus)
+        return {
+            kind: round(sum(best_weight(row[best][kind]) for row in rows) / len(rows), 3)
+            for kind in rows[0][best]
+        }
 
     @property
     def evaluate(self) -> Callable[[], dict[str, float]] | None:
@@ -70,12 +89,17 @@ def build(recipe: Recipe, stage: Stage, start: Path | None) -> Bench:
     network = Network(model, recipe.lora, start=start, base_hash=base.digest)
     sources = _sources(stage, Vocabulary(tokenizer))
     ground = Ground(stage, recipe.seed, network, tokenizer, sources, card)
-    exams = [
-        Validation(*own, source=i, shown=stage.history, reach=stage.reach)
-        for i, own in enumerate(sources)
-        if own[0].validation
+    exams = functools.partial(_exams, sources, stage)
+    return Bench(base, network, sources, course(ground), exams(), lambda: exams(QUESTIONS))
+
+
+def _exams(sources: list[tuple[Population, Texts]], stage: Stage, questions: int = 1) -> list[Validation]:
+    depth = {"shown": stage.history, "reach": stage.reach, "questions": questions}
+    return [
+        Validation(people, texts, source=i, **depth)
+        for i, (people, texts) in enumerate(sources)
+        if people.validation
     ]
-    return Bench(base, network, sources, course(ground), exams)
 
 
 def _sources(stage: Stage, vocabulary: Vocabulary) -> list[tuple[Population, Texts]]:

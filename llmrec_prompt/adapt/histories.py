@@ -134,12 +134,16 @@ class Population:
         """A user's liked items as catalogue rows, oldest first."""
         return [self.dataset.index[i.item_id] for i in self.dataset.history(user)]
 
-    def cases(self) -> list[Case]:
-        """The validation users' last items, to be predicted."""
+    def cases(self, questions: int = 1) -> list[Case]:
+        """The validation users' last items, to be predicted, each from what came before it.
+
+        What came later is nothing that could be wrong.
+        """
         found = []
         for user in self.validation:
-            ids = [i.item_id for i in self.dataset.history(user)]
-            found.append(Case(user, tuple(ids[:-1]), ids[-1]))
+            ids = tuple(i.item_id for i in self.dataset.history(user))
+            for place in range(len(ids) - 1, max(0, len(ids) - 1 - questions), -1):
+                found.append(Case(user, ids[:place], ids[place], also=ids[place + 1 :]))
         return found
 
 

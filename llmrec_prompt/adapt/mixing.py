@@ -24,7 +24,7 @@ from llmrec_prompt.adapt.histories import Population, Window
 from llmrec_prompt.adapt.publish import users_of
 from llmrec_prompt.adapt.recipe import Lora, Recipe, Stage
 from llmrec_prompt.adapt.recipe import Source as Target
-from llmrec_prompt.adapt.validation import best_weight, summary
+from llmrec_prompt.adapt.validation import summary
 from llmrec_prompt.adapters import Source, overlap
 from llmrec_prompt.adapters.weights import MAX_RANK
 from llmrec_prompt.errors import ConfigError
@@ -158,9 +158,10 @@ class Mixer:
         """Popularity weights and metrics of the mixture that is set, on the validation users if any."""
         if not self._bench.exams:
             return {}, {}
+        weights = self._bench.settle()
         curves = self._bench.curves(catalogue=True)[0]
         found = {name: round(value, 4) for name, value in summary(curves).items()}
-        return {kind: best_weight(curve) for kind, curve in curves.items()}, {"validation": found}
+        return weights, {"validation": found}
 
     def fit(self, search: Search) -> Fit:
         """What the card of a mixture says about the target and its users."""

@@ -18,7 +18,7 @@ from llmrec_prompt import __version__
 from llmrec_prompt.adapt.building import Bench, autocast
 from llmrec_prompt.adapt.plots import plot_curves
 from llmrec_prompt.adapt.recipe import Recipe, Stage
-from llmrec_prompt.adapt.validation import best_weight, summary
+from llmrec_prompt.adapt.validation import summary
 from llmrec_prompt.adapters import (
     Base,
     Card,
@@ -83,8 +83,9 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
     """The card, with validation metrics of the weights as they were written."""
     recipe, stage, bench = outcome.recipe, outcome.stage, outcome.bench
     domains = list(dict.fromkeys(population.domain.name for population, _ in bench.sources))
-    _sharpen(outcome)
-    metrics, popularity = _validated(outcome)
+    with autocast(recipe.precision):
+        popularity = bench.settle()
+    metrics = _validated(outcome)
     layers = range(bench.network.first, bench.network.model.config.num_hidden_layers)
     return Card(
         name=stage.name,
@@ -118,24 +119,10 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
     )
 
 
-def _sharpen(outcome: Outcome) -> None:
-    """Set the focus that is best on validation users, of the learnt one and some that are sharper."""
-    bench = outcome.bench
-    if bench.reader is None or not bench.exams:
-        return
-    with autocast(outcome.recipe.precision):
-        rows = [exam.foci(bench.network, bench.reader) for exam in bench.exams]
-    best = max(rows[0], key=lambda factor: sum(row[factor] for row in rows))
-    bench.reader.start_from(None, None, best * bench.reader.focus)
-
-
-def _validated(outcome: Outcome) -> tuple[dict[str, Any], dict[str, float]]:
-    """Metrics by source, and the popularity weights: of the only source, or the mean over several.
-
-    Modes other than the encoder's add no popularity. Without validation users there is nothing to say.
-    """
+def _validated(outcome: Outcome) -> dict[str, Any]:
+    """Metrics of the last items of validation users, their mean over the sources and by source."""
     if not outcome.bench.exams:
-        return {}, {}
+        return {}
     with autocast(outcome.recipe.precision):
         curves = outcome.bench.curves(catalogue=True)
     each = {
@@ -144,9 +131,7 @@ def _validated(outcome: Outcome) -> tuple[dict[str, Any], dict[str, float]]:
     }
     names = next(iter(each.values()))
     mean = {name: round(sum(row[name] for row in each.values()) / len(each), 4) for name in names}
-    weights = {kind: round(sum(best_weight(c[kind]) for c in curves) / len(curves), 3) for kind in curves[0]}
-    metrics = {"validation": mean, **({"by source": each} if len(each) > 1 else {})}
-    return metrics, weights if outcome.bench.reader is not None else {}
+    return {"validation": mean, **({"by source": each} if len(each) > 1 else {})}
 
 
 def _unlabelled(bench: Bench) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 """What log-popularity may weigh. 1 is what the training objective takes out."""
 FOCI = (1.0, 1.5, 2.0, 3.0)
 """What the learnt `focus` may be multiplied with. Training sees a batch's items, which lie farther apart."""
+QUESTIONS = 5
+"""Of each user, where focus and weights are chosen: the last item alone is too noisy for that."""
 KINDS = ("uniform", "popular")
 BATCH = 16
 Array = npt.NDArray[np.float64]
@@ -39,16 +41,32 @@ Tasks = dict[str, list[Task]]
 
 
 class Validation:
-    """The validation users of one source, each with uniform and with popularity-drawn candidates."""
+    """The validation users of one source, each with uniform and with popularity-drawn candidates.
+
+    Args:
+        population: whose users they are.
+        texts: renders what they had.
+        source: which of the stage's sources that is.
+        shown: history items of a prompt.
+        reach: history items of nearness.
+        questions: so many of each user's last items are asked for, each after what came before it.
+    """
 
     def __init__(
-        self, population: Population, texts: Texts, *, source: int, shown: int, reach: int = 0
+        self,
+        population: Population,
+        texts: Texts,
+        *,
+        source: int,
+        shown: int,
+        reach: int = 0,
+        questions: int = 1,
     ) -> None:
         self.name = population.dataset.name
         self._texts, self.source, self._shown = texts, source, shown
         self._reach = max(shown, reach)
         self._everything = tuple(range(len(population.dataset.items)))
-        index, cases = population.dataset.index, population.cases()
+        index, cases = population.dataset.index, population.cases(questions)
         known = population.dataset.only([*population.users, *population.validation])
         logs = known.without([(case.user_id, case.target) for case in cases])
         self._popularity = np.log1p(logs.popularity())
@@ -75,13 +93,11 @@ class Validation:
         return self._curves(tasks, self._scores(network, encode, tasks, [encode.focus])[0])
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def foci(self, network: Network, encode: Encode) -> dict[float, float]:
-        """What `focus` would be worth: the metric that picks checkpoints, for multiples of the learnt one."""
-        scores = self._scores(network, encode, self.tasks, [factor * encode.focus for factor in FOCI])
-        return {
-            factor: summary(self._curves(self.tasks, found))["ndcg@10"]
-            for factor, found in zip(FOCI, scores, strict=True)
-        }
+    def by_focus(self, network: Network, encode: Encode) -> dict[float, dict[str, dict[float, float]]]:
+        """The curves, the whole catalogue's too, for multiples of the learnt `focus`."""
+        tasks = {**self.tasks, "catalogue": self._whole()}
+        scores = self._scores(network, encode, tasks, [factor * encode.focus for factor in FOCI])
+        return {factor: self._curves(tasks, found) for factor, found in zip(FOCI, scores, strict=True)}
 
     def _scores(
         self, network: Network, encode: Encode, every: Tasks, foci: Sequence[float]

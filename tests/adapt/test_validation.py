@@ -35,12 +35,28 @@ def test_a_focus_is_worth_what_the_curves_say_with_it(exam):
     make, encode = exam
     encode.start_from(3.0, 5.0, 4.0)
     given = make(shown=2, reach=5)
-    worth = given.foci(Drawn(), encode)
+    worth = given.by_focus(Drawn(), encode)
     assert list(worth) == list(FOCI)
     for factor in FOCI:
         encode.start_from(None, None, 4.0 * factor)
-        assert summary(given.curves(Drawn(), encode))["ndcg@10"] == pytest.approx(worth[factor])
-    assert len(set(worth.values())) > 1
+        found = given.curves(Drawn(), encode, catalogue=True)
+        assert summary(found) == pytest.approx(summary(worth[factor]))
+    assert len({summary(curves)["ndcg@10"] for curves in worth.values()}) > 1
+
+
+def test_more_questions_are_earlier_items_and_later_ones_are_never_wrong(ring):
+    people = Population(Source(data=str(ring), test=20, validation=12))
+    ids = [i.item_id for i in people.dataset.history(people.validation[0])]
+    found = [case for case in people.cases(3) if case.user_id == people.validation[0]]
+    assert [(c.history, c.target, c.also) for c in found] == [
+        (tuple(ids[:-n]), ids[-n], tuple(ids[len(ids) - n + 1 :])) for n in (1, 2, 3)
+    ]
+    assert len(people.cases(10**6)) == sum(len(people.rows(u)) - 1 for u in people.validation)
+    texts = Texts(people.dataset, people.prompter, lambda text, first: list(text.encode()))
+    many = Validation(people, texts, source=0, shown=3, questions=3)
+    index = people.dataset.index
+    for case, task in zip(people.cases(3), many.tasks["popular"], strict=True):
+        assert not {index[i] for i in case.also} & set(task.candidates)
 
 
 def test_nearness_reaches_as_far_as_it_is_told_and_never_less_than_is_shown(exam):
