@@ -11,6 +11,8 @@ from ..backends.lora import random_weights, write_peft
 from .toys import card
 
 pytestmark = [pytest.mark.llama, pytest.mark.hf]
+CLOSE = 4e-3
+"""Between F16 and single precision; how sums are split over threads moves the last tenth of it."""
 HISTORIES = (
     ["Alien (1979)", "Blade Runner (1982)"],
     ["Amélie (2001)"],
@@ -59,12 +61,12 @@ def test_engines_have_the_same_states_under_the_same_adapter(recs, adapter):
     llama, hf = recs.values()
     plain = [cosines(llama, h) for h in HISTORIES]
     for history, found in zip(HISTORIES, plain, strict=True):
-        assert found == pytest.approx(cosines(hf, history), abs=2e-3)
+        assert found == pytest.approx(cosines(hf, history), abs=CLOSE)
     for rec in recs.values():
         rec.use(adapter)
     for history, before in zip(HISTORIES, plain, strict=True):
         found = cosines(llama, history)
-        assert found == pytest.approx(cosines(hf, history), abs=2e-3)
+        assert found == pytest.approx(cosines(hf, history), abs=CLOSE)
         assert np.abs(found - before).max() > 0.02
         assert np.corrcoef(found, cosines(hf, history))[0, 1] > 0.999
 
