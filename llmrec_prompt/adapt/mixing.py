@@ -100,10 +100,8 @@ class Mixer:
         rank, layers = sum(self._ranks), card.lora.layers
         lora = Lora(r=rank, alpha=rank, targets=card.lora.targets, layers=len(layers) if layers else None)
         history = max(parent.card.history for parent in mixture.parents)
-        self._reach = farthest([parent.card for parent in mixture.parents])
-        stage = Stage(
-            name="shots", sources=(search.target,), steps=1, history=history, reach=self._reach or history
-        )
+        reach = farthest([parent.card for parent in mixture.parents]) or history
+        stage = Stage(name="shots", sources=(search.target,), steps=1, history=history, reach=reach)
         values = {"base": search.base, "seed": search.seed, "lora": lora, "precision": search.precision}
         self._bench: Bench = build(Recipe.model_validate(values | {"stages": (stage,)}), stage, start)
         assert self._bench.reader is not None  # the stage trains `encode`

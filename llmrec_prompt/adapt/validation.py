@@ -19,7 +19,7 @@ from llmrec_prompt.rank.nearness import nearness
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 """What log-popularity may weigh. 1 is what the training objective takes out."""
 FOCI = (1.0, 1.5, 2.0, 3.0)
-"""What the learnt `focus` may be multiplied with. Training sees a batch's items, which lie farther apart."""
+"""What the learnt `focus` may be multiplied with."""
 QUESTIONS = 5
 """Of each user, where focus and weights are chosen: the last item alone is too noisy for that."""
 KINDS = ("uniform", "popular")

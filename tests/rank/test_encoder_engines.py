@@ -11,8 +11,8 @@ from ..backends.lora import random_weights, write_peft
 from .toys import card
 
 pytestmark = [pytest.mark.llama, pytest.mark.hf]
-CLOSE = 4e-3
-"""Between F16 and single precision; how sums are split over threads moves the last tenth of it."""
+CLOSE = 3e-3
+"""F16 against single precision. One cosine of 67 is off by 2.03e-3 on some processors, on others by less."""
 HISTORIES = (
     ["Alien (1979)", "Blade Runner (1982)"],
     ["Amélie (2001)"],
