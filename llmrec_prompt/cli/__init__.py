@@ -1,7 +1,9 @@
 """The command `llmrec`: parse, call, print. Answers go to stdout, progress and warnings to stderr."""
 
 import logging
+import signal
 import sys
+from typing import Any
 
 import typer
 
@@ -37,6 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in given
     logging.basicConfig(format="%(message)s", level=logging.ERROR)
     logging.getLogger("llmrec_prompt").setLevel(logging.DEBUG if debug else logging.WARNING)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app([a for a in given if a != "--debug"], prog_name="llmrec")
     except LlmrecError as error:
@@ -47,3 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         errors.print("Stopped.")
         sys.exit(130)
+
+
+def _terminate(*_: Any) -> None:
+    """End as after Ctrl-C, so that what was paid for and what was computed is still written."""
+    sys.exit(128 + signal.SIGTERM)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llmrec_prompt.backends import Backend
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.data.splits import seeded_order
 from llmrec_prompt.errors import ConfigError, DataError, UnknownName, Unsupported
@@ -16,6 +17,8 @@ from llmrec_prompt.evaluate.probes import (
     probe_titles,
     ranker_about,
 )
+from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
+from llmrec_prompt.rank import Ranker
 from llmrec_prompt.recommender import Recommender
 
 PROBES = ("position", "attributes", "memory")
@@ -33,8 +36,14 @@ class Probing:
     k: int = 5
 
 
-def probe(asked: Probing) -> dict[str, Any]:
+def probe(asked: Probing, *, backend: Backend | None = None) -> dict[str, Any]:
     """Ask the rankers of a plan again and again, otherwise each time.
+
+    Their answers are kept (`evaluate.score_cache`): a probe that was cut off goes on where it was.
+
+    Args:
+        asked: what to probe.
+        backend: the plan's model, if it is loaded already.
 
     Returns:
         `facts`, and for each probe the summary by ranker (of memory: by kind of question). What a ranker or
@@ -51,16 +60,20 @@ def probe(asked: Probing) -> dict[str, Any]:
     plan = asked.plan
     check_rankers(plan)
     exam = make_exam(Dataset.load(plan.data), plan.ask)
-    recommender = make_recommender(plan, exam)
+    recommender = make_recommender(plan, exam, backend)
     check_leak(exam, recommender)
-    return _Session(asked, exam, recommender).run()
+    store = ScoreStore()
+    try:
+        return _Session(asked, exam, recommender, store).run()
+    finally:
+        store.close()
 
 
 class _Session:
     """One call of `probe`: what it asks, and what was refused so far."""
 
-    def __init__(self, asked: Probing, exam: Exam, recommender: Recommender) -> None:
-        self._asked, self._exam, self._recommender = asked, exam, recommender
+    def __init__(self, asked: Probing, exam: Exam, recommender: Recommender, store: ScoreStore) -> None:
+        self._asked, self._exam, self._recommender, self._store = asked, exam, recommender, store
         self._refused: dict[str, str] = {}
 
     def run(self) -> dict[str, Any]:
@@ -99,17 +112,21 @@ class _Session:
             self._refused[what] = str(error)
             return None
 
+    def _kept(self, ranker: Ranker) -> Ranker:
+        return cached(ranker, self._recommender, self._store)
+
     def _position(self, name: str) -> Any:
-        ranker = self._recommender.ranker_of(name)
+        ranker = self._kept(self._recommender.ranker_of(name))
         return probe_position(ranker, self._exam.questions, self._exam.targets, seed=self._asked.plan.seed)
 
     def _attributes(self, name: str) -> Any:
         neutral = self._recommender.ranker_of(name)
         if not neutral.origin:
             raise Unsupported(f"{name} reads no prompt, so no attribute can reach it.")
-        about = {word: ranker_about(self._recommender, word, name) for word in self._asked.attributes}
+        words = self._asked.attributes
+        about = {word: self._kept(ranker_about(self._recommender, word, name)) for word in words}
         return probe_fairness(
-            neutral, about, self._exam.questions, k=self._asked.k, seed=self._asked.plan.seed
+            self._kept(neutral), about, self._exam.questions, k=self._asked.k, seed=self._asked.plan.seed
         )
 
     def _titles(self) -> Any:

@@ -1,5 +1,6 @@
 import pytest
 
+from llmrec_prompt.backends.fake import FakeBackend
 from llmrec_prompt.errors import ConfigError, UnknownName
 from llmrec_prompt.evaluate import Plan
 from llmrec_prompt.evaluate.probing import Probing, probe
@@ -38,6 +39,16 @@ def test_what_one_probe_cannot_ask_is_no_end_of_the_others():
 def test_it_is_the_same_again():
     asked = Probing(plan(rankers=("label",)), ("position", "memory"))
     assert probe(asked) == probe(asked)
+
+
+def test_what_was_answered_is_not_asked_again():
+    asked = Probing(plan(rankers=("label",), seed=5), ("position", "attributes"))
+    texts = []
+    backend = FakeBackend(lambda prompt, text: texts.append(text) or -float(len(prompt) % 7))
+    found = probe(asked, backend=backend)
+    told = len(texts)
+    assert probe(asked, backend=backend) == found
+    assert len(texts) == told > 0
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,34 @@
 """Calls to a server through the official SDK: many at once, each metered, logged, and kept when answered.
 
 The SDK retries (connection, 408, 409, 429, 5xx; it waits as `Retry-After` says); there is no second layer.
-Calls run on an event loop of their own thread, so that any thread may ask.
+Calls run on an event loop in a thread of their own, so that any thread may ask.
 """
 
 import asyncio
 import json
-import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from llmrec_prompt.backends.openai.answers import AnswerStore
 from llmrec_prompt.backends.openai.batching import MOST, Batches
 from llmrec_prompt.backends.openai.failures import explain, is_missing, kind_of, require_key
 from llmrec_prompt.backends.openai.ledger import Ledger, Meter, Tokens, read_price
+from llmrec_prompt.backends.openai.loop import Loop
 from llmrec_prompt.backends.openai.options import Hosted, Previewed
 from llmrec_prompt.backends.openai.replies import tokens_of
 from llmrec_prompt.cache import cache_dir, content_key
-from llmrec_prompt.errors import BackendError, BudgetExceeded, ConfigError, LlmrecError, MissingExtra
+from llmrec_prompt.errors import BudgetExceeded, ConfigError, LlmrecError, MissingExtra
 
 try:
     import openai
 except ImportError as error:
     raise MissingExtra("A hosted model", "openai") from error
 
-T = TypeVar("T")
 PROBE_RETRIES = 1
 """A server that fails at what it cannot do answers 500 again and again; once more is enough."""
 FORMAT_BYTES = 256
@@ -81,7 +80,7 @@ class Client:
         self.meter = Meter(hosted.budget_tokens, hosted.budget_money, price)
         self._ledger = Ledger(hosted.ledger)
         self._sdk = self._make_sdk()
-        self._loop = _Loop()
+        self._loop = Loop(waits=not hosted.batch)
         self._gate = asyncio.Semaphore(MOST if hosted.batch else hosted.concurrency)
         self._settled = asyncio.Condition()
         self._store = AnswerStore(cache_dir() / "hosted" / "answers.sqlite")
@@ -146,13 +145,14 @@ class Client:
             await self._hold(most)
             bill = _Bill()
             try:
-                reply = await self._logged(call, key, most, bill)
+                with self._loop.sending():
+                    reply = await self._logged(call, key, most, bill)
+                    self._store.put(key, reply)
             finally:
                 self.meter.settle(most, bill.tokens)
                 spent.append(bill.tokens)
                 async with self._settled:
                     self._settled.notify_all()
-        self._store.put(key, reply)
         return reply
 
     async def _hold(self, most: Tokens) -> None:
@@ -241,59 +241,9 @@ class Client:
         self._end()
 
 
-class _Loop:
-    """An event loop in a thread of its own, from the first work on; before that there is nothing to close."""
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of some work; if the caller is interrupted, the work is ended too."""
-        try:
-            loop = self._running()
-        except BaseException:
-            work.close()
-            raise
-        future = asyncio.run_coroutine_threadsafe(work, loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._closed:
-                raise BackendError("This hosted model is closed. Load it again.")
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="hosted", daemon=True)
-                self._thread.start()
-            return self._loop
-
-    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do the last work, if there was any before, and stop the thread."""
-        begun = self._loop is not None and self._thread is not threading.current_thread()
-        if begun and self._loop is not None and self._thread is not None:
-            self.run(_then_rest(last))
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-        self._closed = True
-
-
-def _end(loop: _Loop, sdk: openai.AsyncOpenAI, store: AnswerStore) -> None:
+def _end(loop: Loop, sdk: openai.AsyncOpenAI, store: AnswerStore) -> None:
     loop.close(sdk.close)
     store.close()
-
-
-async def _then_rest(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Do the last work and give transports the turn in which they close."""
-    await last()
-    await asyncio.sleep(0)
 
 
 async def _count_attempt(request: Any) -> None:

@@ -1,0 +1,112 @@
+"""An event loop in a thread of its own, so that any thread may ask. No answer that is paid for is left.
+
+Who is interrupted waits for the requests that were sent; a second interruption drops them. Nothing else is
+sent meanwhile.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from llmrec_prompt.errors import BackendError
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class Loop:
+    """Starts with the first work; before that there is nothing to close.
+
+    Args:
+        waits: whether requests that were sent are awaited at the end. Not so where the server keeps the
+            answers, for a day perhaps.
+    """
+
+    def __init__(self, *, waits: bool = True) -> None:
+        self._waits = waits
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._closed = self._ending = False
+        self._sent: set[asyncio.Task[Any] | None] = set()
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Around a request and the keeping of its reply, on the loop.
+
+        Raises:
+            BackendError: all this is coming to an end; the request was not sent.
+        """
+        if self._ending:
+            raise BackendError("Stopped before this request was sent.")
+        task = asyncio.current_task()
+        self._sent.add(task)
+        try:
+            yield
+        finally:
+            self._sent.discard(task)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of some work; if the caller is interrupted, the work comes to an end too."""
+        try:
+            loop = self._running()
+        except BaseException:
+            work.close()
+            raise
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+        try:
+            return future.result()
+        except BaseException:
+            self._end(future)
+            raise
+
+    def _end(self, future: "Future[Any]") -> None:
+        """Send nothing more of some work, and wait for what was sent."""
+        try:
+            self._ending = True
+            if self._waits and not future.done():
+                self._tell()
+                wait([future])
+        finally:
+            future.cancel()
+            self._ending = False
+
+    def _tell(self) -> None:
+        if self._sent:
+            logger.warning(
+                "Waiting for %d requests that were sent; their answers are kept. Stop again to drop them.",
+                len(self._sent),
+            )
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._closed:
+                raise BackendError("This hosted model is closed. Load it again.")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="hosted", daemon=True)
+                self._thread.start()
+            return self._loop
+
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Wait for what was sent, do the last work, and stop the thread."""
+        begun = self._loop is not None and self._thread is not threading.current_thread()
+        if begun and self._loop is not None and self._thread is not None:
+            self.run(self._finish(last))
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+        self._closed = True
+
+    async def _finish(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do the last work and give transports the turn in which they close."""
+        self._ending = True
+        if self._waits and self._sent:
+            self._tell()
+            await asyncio.wait([task for task in self._sent if task is not None])
+        await last()
+        await asyncio.sleep(0)

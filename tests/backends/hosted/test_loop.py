@@ -1,0 +1,80 @@
+"""Who is stopped loses no answer that is paid for: by Ctrl-C, and by the SIGTERM of whatever runs us."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+LABELS = [" A", " B"]
+PROMPTS = [f"Prompt number {i}.\nAnswer:" for i in range(6)]
+SLOW_S = 0.3
+
+
+def interrupt():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+def interrupt_when(ready):
+    """Ctrl-C once something is so."""
+
+    def watch():
+        while not ready():
+            time.sleep(0.005)
+        interrupt()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def test_what_was_sent_is_awaited_and_kept_and_nothing_more_is_sent(hosted):
+    server, backend = hosted(concurrency=2)
+    server.ways.fault = lambda number, path: time.sleep(SLOW_S)
+    interrupt_when(lambda: len(server.seen) == 2)
+    with pytest.raises(KeyboardInterrupt):
+        backend.choose(PROMPTS, LABELS)
+    assert len(server.seen) == 2
+    assert len(backend.choose(PROMPTS, LABELS)) == len(PROMPTS)
+    assert len(server.seen) == len(PROMPTS)
+
+
+def test_a_second_interruption_drops_them(hosted):
+    server, backend = hosted(concurrency=2, timeout=60)
+    server.ways.fault = lambda number, path: time.sleep(5)
+    interrupt_when(lambda: len(server.seen) == 2)
+    threading.Timer(1.0, interrupt).start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        backend.choose(PROMPTS, LABELS)
+    assert time.monotonic() - begin < 4
+
+
+def test_a_batch_is_not_waited_for(hosted):
+    server, backend = hosted(batch=True, batch_poll=0.02)
+    server.ways.batch_looks = 10**9
+    interrupt_when(lambda: any(path == "/v1/batches" for path, _, _ in server.seen))
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        backend.choose(PROMPTS, LABELS)
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_and_resumed_pays_for_no_call_twice(hosted, tmp_path, how):
+    server, _ = hosted()
+    server.ways.fault = lambda number, path: time.sleep(0.05)
+    command = [sys.executable, "-m", "llmrec_prompt", "eval", "run", "--data", "sample:movies"]
+    command += ["--users", "12", "--candidates", "8", "--rankers", "label", "--model", "openai:hash-1"]
+    command += ["--hosted", "--base-url", server.url, "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while len(server.seen) < 20 and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(how)
+    assert process.wait(20) == 128 + how
+    stopped = len(server.seen)
+    subprocess.run([*command, "--resume"], check=True, stdout=subprocess.DEVNULL)
+    asked = Counter(body for path, body, _ in server.seen if body)
+    assert stopped < 12 * 4 == len(asked)
+    assert max(asked.values()) == 1
