@@ -13,7 +13,7 @@ from llmrec_prompt.adapt.histories import Population, Texts
 from llmrec_prompt.adapt.judging import Curves
 from llmrec_prompt.adapt.network import Network, half, load_base
 from llmrec_prompt.adapt.recipe import Recipe, Stage
-from llmrec_prompt.adapt.validation import QUESTIONS, Validation, best_weight, summary
+from llmrec_prompt.adapt.validation import QUESTIONS, Array, Validation, best_weight, summary
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import parse_ref
 from llmrec_prompt.backends.hf.loading import Located, locate
@@ -48,20 +48,27 @@ class Bench:
         """What reads items, if the adapter is to be an encoder."""
         return self.course.reader
 
-    def curves(self, *, catalogue: bool = False) -> list[Curves]:
+    def curves(self) -> list[Curves]:
         """Validation of every source, by kind of candidates and weight of log-popularity."""
-        return [self.course.judge(exam, catalogue) for exam in self.exams]
+        return [self.course.judge(exam, None) for exam in self.exams]
 
-    def settle(self) -> dict[str, float]:
+    def settle(self) -> tuple[dict[str, float], list[Curves]]:
         """Set the focus that is best on validation users, and give the weights of popularity by kind of task.
 
         Both are means over the sources. Only an encoder has them, and only where there is somebody to ask.
+        With them come the curves then, of an encoder those of the whole catalogue too.
         """
         if self.reader is None or not self.exams:
-            return {}
-        rows = [exam.by_focus(self.network, self.reader) for exam in self.settling()]
+            return {}, self.curves()
+        states = [exam.catalogue(self.reader) for exam in self.exams]
+        weights = self._choose(self.reader, states)
+        return weights, [self.course.judge(*given) for given in zip(self.exams, states, strict=True)]
+
+    def _choose(self, reader: Encode, states: list[Array]) -> dict[str, float]:
+        exams = zip(self.settling(), states, strict=True)
+        rows = [exam.by_focus(self.network, reader, items) for exam, items in exams]
         best = max(rows[0], key=lambda factor: sum(summary(row[factor])["ndcg@10"] for row in rows))
-        self.reader.start_from(None, None, best * self.reader.focus)
+        reader.start_from(None, None, best * reader.focus)
         return {
             kind: round(sum(best_weight(row[best][kind]) for row in rows) / len(rows), 3)
             for kind in rows[0][best]

@@ -18,19 +18,20 @@ from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.priors import calibration_histories
 
 Curves = dict[str, dict[float, float]]
-Judge = Callable[[Validation, bool], Curves]
-"""(users of a source, whether to rank the whole catalogue too) → NDCG@10 by candidates and popularity."""
+Judge = Callable[[Validation, Array | None], Curves]
+"""(users of a source, states of its catalogue if that is to be ranked too) → NDCG@10 by candidates and
+popularity."""
 
 
 def by_states(network: Network, encode: Encode) -> Judge:
     """As the encoder mode ranks."""
-    return lambda exam, catalogue: exam.curves(network, encode, catalogue=catalogue)
+    return lambda exam, catalogue: exam.curves(network, encode, catalogue)
 
 
 def by_likelihood(network: Network, tokenizer: Any, populations: list[Population]) -> Judge:
     """As the likelihood mode ranks, with priors computed anew; no popularity added, no catalogue ranked."""
 
-    def judge(exam: Validation, catalogue: bool) -> Curves:
+    def judge(exam: Validation, catalogue: Array | None) -> Curves:
         population = populations[exam.source]
         items = population.dataset.items
         ranker = _live_ranker(network, tokenizer, population)
@@ -67,7 +68,7 @@ class Scorer(Protocol):
 def by_answers(objective: Scorer, shown: int) -> Judge:
     """By the logits of answer tokens, with the scorer that is trained."""
 
-    def judge(exam: Validation, catalogue: bool) -> Curves:
+    def judge(exam: Validation, catalogue: Array | None) -> Curves:
         def score(task: Task) -> Array:
             question = Question(task.history[-shown:], task.candidates, -1)
             return objective.scores(exam.source, question)

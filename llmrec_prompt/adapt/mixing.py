@@ -156,9 +156,8 @@ class Mixer:
         """Popularity weights and metrics of the mixture that is set, on the validation users if any."""
         if not self._bench.exams:
             return {}, {}
-        weights = self._bench.settle()
-        curves = self._bench.curves(catalogue=True)[0]
-        found = {name: round(value, 4) for name, value in summary(curves).items()}
+        weights, curves = self._bench.settle()
+        found = {name: round(value, 4) for name, value in summary(curves[0]).items()}
         return weights, {"validation": found}
 
     def fit(self, search: Search) -> Fit:

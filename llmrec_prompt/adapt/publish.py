@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from llmrec_prompt import __version__
 from llmrec_prompt.adapt.building import Bench, autocast
+from llmrec_prompt.adapt.judging import Curves
 from llmrec_prompt.adapt.plots import plot_curves
 from llmrec_prompt.adapt.recipe import Recipe, Stage
 from llmrec_prompt.adapt.validation import summary
@@ -84,8 +85,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
     recipe, stage, bench = outcome.recipe, outcome.stage, outcome.bench
     domains = list(dict.fromkeys(population.domain.name for population, _ in bench.sources))
     with autocast(recipe.precision):
-        popularity = bench.settle()
-    metrics = _validated(outcome)
+        popularity, curves = bench.settle()
     layers = range(bench.network.first, bench.network.model.config.num_hidden_layers)
     return Card(
         name=stage.name,
@@ -110,7 +110,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         else (),
         licence=_licences(outcome),
         seed=recipe.seed,
-        metrics=metrics,
+        metrics=_validated(bench, curves),
         minutes=outcome.minutes,
         created=date.today(),
         weights_hash=weights_hash,
@@ -119,15 +119,13 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
     )
 
 
-def _validated(outcome: Outcome) -> dict[str, Any]:
+def _validated(bench: Bench, curves: list[Curves]) -> dict[str, Any]:
     """Metrics of the last items of validation users, their mean over the sources and by source."""
-    if not outcome.bench.exams:
+    if not curves:
         return {}
-    with autocast(outcome.recipe.precision):
-        curves = outcome.bench.curves(catalogue=True)
     each = {
         exam.name: {k: round(v, 4) for k, v in summary(c).items()}
-        for exam, c in zip(outcome.bench.exams, curves, strict=True)
+        for exam, c in zip(bench.exams, curves, strict=True)
     }
     names = next(iter(each.values()))
     mean = {name: round(sum(row[name] for row in each.values()) / len(each), 4) for name in names}

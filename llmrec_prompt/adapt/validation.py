@@ -63,6 +63,7 @@ class Validation:
         questions: int = 1,
     ) -> None:
         self.name = population.dataset.name
+        self._label = f"Reading items of {self.name}"
         self._texts, self.source, self._shown = texts, source, shown
         self._reach = max(shown, reach)
         self._everything = tuple(range(len(population.dataset.items)))
@@ -78,41 +79,57 @@ class Validation:
                 for case, ids in zip(cases, lists, strict=True)
             ]
 
+    def catalogue(self, encode: Encode) -> Array:
+        """The state of every item as the weights are now: (items, d). It takes minutes: read it once."""
+        return self._read(encode, self._everything)
+
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def curves(
-        self, network: Network, encode: Encode, *, catalogue: bool = False
+        self, network: Network, encode: Encode, catalogue: Array | None = None
     ) -> dict[str, dict[float, float]]:
         """Mean NDCG@10 for each kind of candidates and each weight of log-popularity.
 
         Args:
             network: as trained so far.
             encode: reads the items with it.
-            catalogue: also rank the whole catalogue less what the user has.
+            catalogue: the states of all items, to rank the whole catalogue too, less what the user has.
         """
-        tasks = {**self.tasks, **({"catalogue": self._whole()} if catalogue else {})}
-        return self._curves(tasks, self._scores(network, encode, tasks, [encode.focus])[0])
+        tasks = {**self.tasks, **({} if catalogue is None else {"catalogue": self._whole()})}
+        items = self._read(encode, self._named()) if catalogue is None else catalogue
+        return self._curves(tasks, self._scores(network, encode, tasks, items, [encode.focus])[0])
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def by_focus(self, network: Network, encode: Encode) -> dict[float, dict[str, dict[float, float]]]:
+    def by_focus(
+        self, network: Network, encode: Encode, catalogue: Array
+    ) -> dict[float, dict[str, dict[float, float]]]:
         """The curves, the whole catalogue's too, for multiples of the learnt `focus`."""
         tasks = {**self.tasks, "catalogue": self._whole()}
-        scores = self._scores(network, encode, tasks, [factor * encode.focus for factor in FOCI])
+        foci = [factor * encode.focus for factor in FOCI]
+        scores = self._scores(network, encode, tasks, catalogue, foci)
         return {factor: self._curves(tasks, found) for factor, found in zip(FOCI, scores, strict=True)}
 
+    def _read(self, encode: Encode, rows: Sequence[int]) -> Array:
+        """States at the places of their rows: (items, d), zeros where nothing was read."""
+        states = encode.read(self.source, rows, self._label).cpu().numpy()
+        items = np.zeros((len(self._everything), states.shape[1]), states.dtype)
+        items[list(rows)] = states
+        return items
+
+    def _named(self) -> list[int]:
+        """Rows that a task shows or asks for."""
+        rows = {row for tasks in self.tasks.values() for task in tasks for row in task.candidates}
+        return sorted(rows.union(*(self._seen(task) for task in self.tasks["uniform"])))
+
     def _scores(
-        self, network: Network, encode: Encode, every: Tasks, foci: Sequence[float]
+        self, network: Network, encode: Encode, every: Tasks, items: Array, foci: Sequence[float]
     ) -> list[dict[str, list[Array]]]:
         """For each focus, by kind, the scores of each task's candidates without popularity."""
         users = self._users(network)
-        named = {row for tasks in every.values() for task in tasks for row in task.candidates}
-        rows = sorted(named.union(*(self._seen(task) for task in self.tasks["uniform"])))
-        items = encode.read(self.source, rows).cpu().numpy()
-        place = {row: i for i, row in enumerate(rows)}
         found: list[dict[str, list[Array]]] = [{kind: [] for kind in every} for _ in foci]
         for kind, tasks in every.items():
             for task, user in zip(tasks, users, strict=True):
-                candidates = items[[place[row] for row in task.candidates]]
-                own = items[[place[row] for row in self._seen(task)]] @ candidates.T
+                candidates = items[list(task.candidates)]
+                own = items[list(self._seen(task))] @ candidates.T
                 for focus, scores in zip(foci, found, strict=True):
                     near = encode.near * nearness(own, focus)
                     scores[kind].append(encode.scale * (candidates @ user) + near)

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from llmrec_prompt.types import Ranking
 
 console = Console()
 errors = Console(stderr=True)
+AT_ONCE_S = 0.1
 
 
 def print_json(value: Any) -> None:
@@ -92,24 +94,38 @@ def progress() -> Iterator[None]:
             with reporting(lambda label, done, total: _update(bar, tasks, label, done, total)):
                 yield
     else:
-        times: dict[str, tuple[float, float]] = {}
-        with reporting(lambda label, done, total: _line(times, label, done, total)):
+        paces: dict[str, Pace] = {}
+        with reporting(lambda label, done, total: tell(paces, label, done, total, now=time.monotonic())):
             yield
 
 
 def _update(bar: Progress, tasks: dict[str, TaskID], label: str, done: int, total: int) -> None:
     if label not in tasks:
         tasks[label] = bar.add_task(label, total=total)
+    elif done == 0:
+        bar.reset(tasks[label], total=total)
     bar.update(tasks[label], completed=done, total=total, visible=done < total)
 
 
-def _line(times: dict[str, tuple[float, float]], label: str, done: int, total: int) -> None:
-    """How far it is, and by the pace since it began how long it will take."""
-    now = time.monotonic()
-    begun, last = times.setdefault(label, (now, now))
-    if now - last >= 10:
-        times[label] = begun, now
-        left = f", about {duration((now - begun) / done * (total - done))} left" if done else ""
+@dataclass(slots=True)
+class Pace:
+    """Since when and from where on something goes, and when that was last told."""
+
+    begun: float
+    first: int
+    told: float
+
+
+def tell(paces: dict[str, Pace], label: str, done: int, total: int, *, now: float) -> None:
+    """How far it is at a time in seconds, and by the pace since it began how long it will take."""
+    pace = paces.get(label)
+    if pace is None or done == 0:
+        pace = paces[label] = Pace(now, done, now)
+    if now - pace.begun < AT_ONCE_S:
+        pace.first = done  # resumed work counts up to where it was in no time
+    if now - pace.told >= 10:
+        pace.told, own = now, done - pace.first
+        left = f", about {duration((now - pace.begun) / own * (total - done))} left" if own else ""
         errors.print(f"{label}: {done} of {total}{left}", markup=False, highlight=False)
 
 

@@ -35,11 +35,12 @@ def test_a_focus_is_worth_what_the_curves_say_with_it(exam):
     make, encode = exam
     encode.start_from(3.0, 5.0, 4.0)
     given = make(shown=2, reach=5)
-    worth = given.by_focus(Drawn(), encode)
+    states = given.catalogue(encode)
+    worth = given.by_focus(Drawn(), encode, states)
     assert list(worth) == list(FOCI)
     for factor in FOCI:
         encode.start_from(None, None, 4.0 * factor)
-        found = given.curves(Drawn(), encode, catalogue=True)
+        found = given.curves(Drawn(), encode, states)
         assert summary(found) == pytest.approx(summary(worth[factor]))
     assert len({summary(curves)["ndcg@10"] for curves in worth.values()}) > 1
 
@@ -70,5 +71,7 @@ def test_nearness_reaches_as_far_as_it_is_told_and_never_less_than_is_shown(exam
 
 def test_the_whole_catalogue_is_ranked_where_that_is_asked(exam):
     make, encode = exam
-    assert set(make(shown=3).curves(Drawn(), encode)) == {"uniform", "popular"}
-    assert set(make(shown=3).curves(Drawn(), encode, catalogue=True)) == {"uniform", "popular", "catalogue"}
+    given = make(shown=3)
+    few, whole = (given.curves(Drawn(), encode, states) for states in (None, given.catalogue(encode)))
+    assert set(whole) == {"uniform", "popular", "catalogue"}
+    assert few == {kind: whole[kind] for kind in ("uniform", "popular")}

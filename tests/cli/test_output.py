@@ -1,0 +1,27 @@
+"""What a log says of how long something will take."""
+
+from llmrec_prompt.cli.output import tell
+
+
+def told(capsys, *reports, label="Steps"):
+    paces = {}
+    for now, done, total in reports:
+        tell(paces, label, done, total, now=now)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_line_every_ten_seconds_with_the_pace_so_far(capsys):
+    assert told(capsys, (0, 0, 100), (5, 5, 100), (10, 10, 100), (12, 12, 100), (20, 20, 100)) == [
+        "Steps: 10 of 100, about 1.5 min left",
+        "Steps: 20 of 100, about 1.3 min left",
+    ]
+
+
+def test_what_begins_anew_has_a_pace_of_its_own(capsys):
+    lines = told(capsys, (0, 0, 10), (10, 10, 10), (500, 0, 10), (510, 5, 10))
+    assert lines[-1] == "Steps: 5 of 10, about 10 s left"
+
+
+def test_what_was_there_before_it_went_on_says_nothing_of_the_pace(capsys):
+    lines = told(capsys, (0, 0, 300), (0.01, 100, 300), (0.02, 200, 300), (20, 210, 300))
+    assert lines == ["Steps: 210 of 300, about 3.0 min left"]
