@@ -193,10 +193,10 @@ def examine(contestant: Contestant, kind: str, exam: Exam, label: str) -> Row:
     values: dict[str, list[float]] = {metric: [] for metric in METRICS}
     events: dict[str, int] = {}
     for question in track(exam.questions, f"{label}, {kind}", len(exam.questions)):
-        ranking = answer(ranker, question, 0)
-        for metric, value in compute(ranking.ids, exam.targets[question.user], METRICS).items():
+        order = answer(ranker, question, 0)
+        for metric, value in compute(order.ids, exam.targets[question.user], METRICS).items():
             values[metric].append(round(value, 6))
-        for event, count in ranking.provenance.events.items():
+        for event, count in order.provenance.events.items():
             events[event] = events.get(event, 0) + count
     facts = dict(contestant.facts)
     if isinstance(facts.get("popularity"), Mapping):

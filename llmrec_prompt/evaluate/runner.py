@@ -15,9 +15,9 @@ from llmrec_prompt.evaluate.exam import Exam, Question
 from llmrec_prompt.evaluate.metrics import METRICS, compute
 from llmrec_prompt.evaluate.run import Row, RunDirectory, append_line
 from llmrec_prompt.progress import track
-from llmrec_prompt.rank import Ranker, Request, ScorerRanker, in_order, rank
+from llmrec_prompt.rank import Order, Ranker, Request, ScorerRanker, in_order, put_in_order
 from llmrec_prompt.rank.base import tokens_of
-from llmrec_prompt.types import Item, Ranking
+from llmrec_prompt.types import Item
 
 KEPT = 100
 """A row keeps so many of the ranked ids: enough for every cut, and a catalogue does not fill the disk."""
@@ -99,23 +99,24 @@ def row_of(name: str, ranker: Ranker, question: Question, relevant: frozenset[st
     """A ranker's answer, or its refusal, held against what is right."""
     hits = getattr(ranker, "hits", 0)
     try:
-        ranking = answer(ranker, question, seed)
+        order = answer(ranker, question, seed)
     except (DataError, ContextOverflow) as error:
         return refusal(name, question, relevant, str(error))
-    row = grade(name, question, ranking, relevant)
+    row = grade(name, question, order, relevant)
     if getattr(ranker, "hits", 0) > hits:
         row["cached"] = True
     return row
 
 
-def answer(ranker: Ranker, question: Question, seed: int) -> Ranking:
-    """The ranking; the ranker sees the question and nothing else."""
-    return rank(ranker, question.history, question.candidates, Request(user=question.user, seed=seed))
+def answer(ranker: Ranker, question: Question, seed: int) -> Order:
+    """The order of the candidates; the ranker sees the question and nothing else."""
+    request = Request(user=question.user, seed=seed)
+    return put_in_order(ranker, question.history, question.candidates, request)
 
 
-def grade(name: str, question: Question, ranking: Ranking, relevant: frozenset[str]) -> Row:
-    """Hold a ranking against what is right; `target` is the one of it that is ranked best."""
-    origin, ids = ranking.provenance, ranking.ids
+def grade(name: str, question: Question, order: Order, relevant: frozenset[str]) -> Row:
+    """Hold an order against what is right; `target` is the one of it that is ranked best."""
+    origin, ids = order.provenance, order.ids
     place = {item_id: rank for rank, item_id in enumerate(ids, start=1)}
     target = min(relevant, key=place.__getitem__)
     return {

@@ -1,7 +1,7 @@
 """Ranking modes: from a history and candidates to a full scored order."""
 
 from llmrec_prompt.rank.asking import UNUSABLE
-from llmrec_prompt.rank.base import Ranker, Request, combine, rank
+from llmrec_prompt.rank.base import Order, Ranker, Request, combine, put_in_order, rank
 from llmrec_prompt.rank.building import MODES, WEIGHTS, Rankers
 from llmrec_prompt.rank.encoder import TASKS, EncoderRanker
 from llmrec_prompt.rank.explain import Reason, in_words, leave_one_out
@@ -26,6 +26,7 @@ __all__ = [
     "LabelRanker",
     "LikelihoodRanker",
     "ListedRanker",
+    "Order",
     "Ranker",
     "Rankers",
     "Reason",
@@ -38,6 +39,7 @@ __all__ = [
     "in_order",
     "in_words",
     "leave_one_out",
+    "put_in_order",
     "rank",
     "rank_many",
 ]

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -60,6 +60,39 @@ def combine(scored: Scored) -> Array:
     return total
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """All candidates in their order. A `Ranking` has a line for each: a whole catalogue makes it long."""
+
+    candidates: Candidates
+    scores: Array
+    best_first: Sequence[int]
+    """Places among the candidates."""
+    request: Request
+    provenance: Provenance
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all candidates, best first."""
+        return tuple(self.candidates[i].item_id for i in self.best_first)
+
+    def ranking(self, most: int | None = None) -> Ranking:
+        """All lines, or the first `most`; ranks, scores and probabilities are those of the full order."""
+        shares = softmax(self.scores)
+        lines = tuple(
+            RankedItem(
+                item_id=self.candidates[i].item_id,
+                title=self.candidates[i].title,
+                rank=place,
+                score=float(self.scores[i]),
+                probability=float(shares[i]),
+            )
+            for place, i in enumerate(self.best_first[:most], start=1)
+        )
+        user, domain = self.request.user, self.request.domain
+        return Ranking(user=user, domain=domain, recommendations=lines, provenance=self.provenance)
+
+
 def rank(
     ranker: Ranker,
     history: History,
@@ -69,6 +102,17 @@ def rank(
     most: int | None = None,
 ) -> Ranking:
     """Rank all candidates, best first; the answer holds all, or the first `most`, of that full order.
+
+    Raises:
+        DataError, BackendError: as `put_in_order`.
+    """
+    return put_in_order(ranker, history, candidates, request).ranking(most)
+
+
+def put_in_order(
+    ranker: Ranker, history: History, candidates: Candidates, request: Request | None = None
+) -> Order:
+    """Score all candidates and put the best first.
 
     Equal scores are ordered by a seeded hash of history and item, never by the candidates' order, and
     counted: events `tied` (candidates that share their score) and `all_tied`.
@@ -98,8 +142,8 @@ def rank(
         seconds=round(time.monotonic() - start, 4),
         **ranker.origin,
     )
-    lines = order(candidates, scores, tie_salt(history, request.seed), most)
-    return Ranking(user=request.user, domain=request.domain, recommendations=lines, provenance=provenance)
+    places = _best_first(candidates, scores, tie_salt(history, request.seed))
+    return Order(candidates, scores, places, request, provenance)
 
 
 def check_candidates(candidates: Candidates) -> None:
@@ -110,31 +154,19 @@ def check_candidates(candidates: Candidates) -> None:
     """
     if not candidates:
         raise DataError("There are no candidates to rank. Give at least one.")
-    twice = [i for i, n in Counter(c.item_id for c in candidates).items() if n > 1]
-    if twice:
-        raise DataError(f"Candidate {twice[0]!r} is given more than once. Give each candidate once.")
+    ids = [c.item_id for c in candidates]
+    if len(set(ids)) < len(ids):
+        twice = next(i for i, n in Counter(ids).items() if n > 1)
+        raise DataError(f"Candidate {twice!r} is given more than once. Give each candidate once.")
 
 
-def order(
-    candidates: Candidates, scores: Array, salt: str, most: int | None = None
-) -> tuple[RankedItem, ...]:
-    """Best first, ties by a salted hash; the first `most` of them."""
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    tied = (counts[places] > 1).tolist()  # nobody else's hash is needed
+def _best_first(candidates: Candidates, scores: Array, salt: str) -> list[int]:
+    """Places of the candidates, the best first, ties by a salted hash."""
+    _, groups, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    tied = (counts[groups] > 1).tolist()  # nobody else's hash is needed
     ties = [_hash(salt, c) if t else b"" for c, t in zip(candidates, tied, strict=True)]
     negative = (-scores).tolist()
-    best_first = sorted(range(len(candidates)), key=lambda i: (negative[i], ties[i]))
-    shares = softmax(scores)
-    return tuple(
-        RankedItem(
-            item_id=candidates[i].item_id,
-            title=candidates[i].title,
-            rank=place,
-            score=float(scores[i]),
-            probability=float(shares[i]),
-        )
-        for place, i in enumerate(best_first[:most], start=1)
-    )
+    return sorted(range(len(candidates)), key=lambda i: (negative[i], ties[i]))
 
 
 def _hash(salt: str, item: Item) -> bytes:
