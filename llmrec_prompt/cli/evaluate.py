@@ -16,7 +16,7 @@ from llmrec_prompt.cli.output import progress
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate import Plan, RunDirectory, evaluate, write_report
 from llmrec_prompt.evaluate.estimate import estimate
-from llmrec_prompt.evaluate.offline import ALL, check_rankers
+from llmrec_prompt.evaluate.plan import ALL, check_rankers
 from llmrec_prompt.evaluate.report_sheet import is_run
 from llmrec_prompt.evaluate.run_pair import compare_folders
 from llmrec_prompt.evaluate.suite import Paper, Suite, papers

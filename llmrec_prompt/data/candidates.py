@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec_prompt.data.dataset import Dataset
-from llmrec_prompt.data.readers.raw import read_text
+from llmrec_prompt.data.files import read_text
 from llmrec_prompt.data.splits import Case, Split
 from llmrec_prompt.errors import ConfigError, DataError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.data.readers.raw import read_lines
+from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.errors import DataError
 
 

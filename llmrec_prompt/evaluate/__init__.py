@@ -1,7 +1,8 @@
 """Offline evaluation: questions without answers, rankings, honest numbers. Knows not how rankers work."""
 
 from llmrec_prompt.evaluate.cases import Ask, Exam, Question, leave_last_out_exam, make_exam
-from llmrec_prompt.evaluate.offline import Plan, evaluate
+from llmrec_prompt.evaluate.offline import evaluate
+from llmrec_prompt.evaluate.plan import Plan
 from llmrec_prompt.evaluate.report_files import write_report
 from llmrec_prompt.evaluate.report_sheet import Report, report, summarise
 from llmrec_prompt.evaluate.run import RunDirectory

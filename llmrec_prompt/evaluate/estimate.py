@@ -12,7 +12,8 @@ from typing import Any
 from llmrec_prompt.backends import Backend
 from llmrec_prompt.errors import ContextOverflow, DataError
 from llmrec_prompt.evaluate.exam import Exam
-from llmrec_prompt.evaluate.offline import Plan, make_recommender
+from llmrec_prompt.evaluate.offline import make_recommender
+from llmrec_prompt.evaluate.plan import Plan
 from llmrec_prompt.evaluate.rates import Rate, rate_key, recorded, uses_model
 from llmrec_prompt.evaluate.runner import answer, prepare_one
 from llmrec_prompt.evaluate.suite import Paper

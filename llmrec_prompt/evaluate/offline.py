@@ -3,17 +3,18 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from llmrec_prompt import __version__
 from llmrec_prompt.adapters import overlap
-from llmrec_prompt.backends import DEFAULT_MODEL, Backend, adapter_identity
+from llmrec_prompt.backends import Backend, adapter_identity
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.cases import KINDS, Ask, Exam, make_exam
+from llmrec_prompt.evaluate.cases import KINDS, Exam, make_exam
 from llmrec_prompt.evaluate.list_tables import write_lists
+from llmrec_prompt.evaluate.plan import ONLY_GIVEN, Plan, check_rankers
 from llmrec_prompt.evaluate.rates import record
 from llmrec_prompt.evaluate.report_files import write_report
 from llmrec_prompt.evaluate.report_sheet import Report
@@ -23,45 +24,6 @@ from llmrec_prompt.evaluate.sample import write_asked
 from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
 from llmrec_prompt.rank import EncoderRanker, Ranker
 from llmrec_prompt.recommender import Recommender
-
-ALL = ("random", "popularity", "bm25", "embedding", "co-occurrence", "likelihood", "fused")
-ONLY_GIVEN = ("history", "baseline")
-"""What a manifest says of a plan only where it was given, so that it does not change what came before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything a run depends on."""
-
-    data: str
-    users: int | None = 200
-    candidates: int = 20
-    negatives: str = "uniform"
-    rankers: Sequence[str] = ALL
-    model: str = DEFAULT_MODEL
-    domain: str | None = None
-    language: str | None = None
-    adapter: str | None = None
-    """Name, domain, path or hub id; rankers that use the model rank under it."""
-    popularity_weight: float | None = None
-    """Of the encoder's popularity term; what the adapter's card says for these negatives if None."""
-    embedder: str = "auto"
-    seed: int = 0
-    protocol: str = "leave-last-out"
-    history: int | None = None
-    """How many of the latest items a question shows; all if None."""
-    baseline: str | None = None
-    """The ranker that the others are held against; popularity if None."""
-
-    @property
-    def ask(self) -> Ask:
-        """What is asked of whom.
-
-        Raises:
-            ConfigError: numbers that cannot be meant.
-            UnknownName: no such protocol.
-        """
-        return Ask(self.protocol, self.users, self.candidates, self.negatives, self.seed, self.history)
 
 
 def evaluate(
@@ -126,20 +88,6 @@ def build(recommender: Recommender, names: Sequence[str]) -> tuple[dict[str, Ran
         rankers[name] = recommender.ranker_of(name)
         seconds[name] = round(time.monotonic() - start, 4)
     return rankers, seconds
-
-
-def check_rankers(plan: Plan) -> None:
-    """Refuse no rankers, and one twice.
-
-    Raises:
-        ConfigError: as said.
-    """
-    if not plan.rankers or len(set(plan.rankers)) != len(plan.rankers):
-        raise ConfigError(f"Rankers {', '.join(plan.rankers) or 'none'}: give at least one, each once.")
-    if plan.baseline is not None and plan.baseline not in plan.rankers:
-        raise ConfigError(
-            f"The baseline {plan.baseline!r} is none of the rankers: {', '.join(plan.rankers)}."
-        )
 
 
 def make_recommender(plan: Plan, exam: Exam, backend: Backend | None = None) -> Recommender:

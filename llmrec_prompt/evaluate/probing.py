@@ -9,7 +9,8 @@ from llmrec_prompt.data import Dataset
 from llmrec_prompt.data.splits import seeded_order
 from llmrec_prompt.errors import ConfigError, DataError, UnknownName, Unsupported
 from llmrec_prompt.evaluate.cases import Exam, make_exam
-from llmrec_prompt.evaluate.offline import Plan, check_leak, check_rankers, make_recommender
+from llmrec_prompt.evaluate.offline import check_leak, make_recommender
+from llmrec_prompt.evaluate.plan import Plan, check_rankers
 from llmrec_prompt.evaluate.probes import (
     probe_exchange,
     probe_fairness,

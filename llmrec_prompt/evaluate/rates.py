@@ -4,14 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmrec_prompt.cache import cache_dir, write_atomically
+from llmrec_prompt.evaluate.plan import Plan
 from llmrec_prompt.scorers import SCORERS
 from llmrec_prompt.scorers.embedders import embeds_with_model
-
-if TYPE_CHECKING:
-    from llmrec_prompt.evaluate.offline import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ def uses_model(ranker: str, embedder: str) -> bool:
     return ranker not in SCORERS
 
 
-def rate_key(plan: "Plan", ranker: str) -> str:
+def rate_key(plan: Plan, ranker: str) -> str:
     """What a rate holds for: a ranker, its model and adapter, the data, how many are ranked after what."""
     own = [plan.model, plan.adapter or ""] if uses_model(ranker, plan.embedder) else []
     number = plan.candidates if plan.negatives != "full" else "full"
@@ -54,7 +52,7 @@ def recorded() -> dict[str, Rate]:
         return {}
 
 
-def record(plan: "Plan", costs: Mapping[str, Mapping[str, Any]]) -> None:
+def record(plan: Plan, costs: Mapping[str, Mapping[str, Any]]) -> None:
     """Remember what a run took, for the next estimate; a ranker that was not asked says nothing."""
     found = recorded()
     for ranker, cost in costs.items():

@@ -18,7 +18,7 @@ from pydantic import (
 
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.errors import ConfigError, UnknownName
-from llmrec_prompt.evaluate.offline import ALL, Plan
+from llmrec_prompt.evaluate.plan import ALL, Plan
 from llmrec_prompt.evaluate.protocols import PROTOCOLS
 from llmrec_prompt.evaluate.rates import uses_model
 from llmrec_prompt.evaluate.settings import read_settings

@@ -14,7 +14,8 @@ from llmrec_prompt.backends import Backend, load_backend
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.evaluate.cases import Exam, make_exam
-from llmrec_prompt.evaluate.offline import check_rankers, evaluate, refuse_leak
+from llmrec_prompt.evaluate.offline import evaluate, refuse_leak
+from llmrec_prompt.evaluate.plan import check_rankers
 from llmrec_prompt.evaluate.rates import uses_model
 from llmrec_prompt.evaluate.report_files import write_suite_report
 from llmrec_prompt.evaluate.report_sheet import Report, is_run, summarise

@@ -1,7 +1,7 @@
 """Ranking modes: from a history and candidates to a full scored order."""
 
 from llmrec_prompt.rank.asking import UNUSABLE
-from llmrec_prompt.rank.base import Order, Ranker, Request, combine, put_in_order, rank
+from llmrec_prompt.rank.base import Ranker, Request, combine
 from llmrec_prompt.rank.building import MODES, WEIGHTS, Rankers
 from llmrec_prompt.rank.encoder import TASKS, EncoderRanker
 from llmrec_prompt.rank.explain import Reason, in_words, leave_one_out
@@ -10,6 +10,7 @@ from llmrec_prompt.rank.label import LabelRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.listed import ListedRanker
 from llmrec_prompt.rank.many import in_order, rank_many
+from llmrec_prompt.rank.order import Order, put_in_order, rank
 from llmrec_prompt.rank.priors import SOURCES, calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.rank.swapping import Swap

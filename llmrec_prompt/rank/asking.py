@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Backend, Usage
 from llmrec_prompt.errors import ContextOverflow, DataError
-from llmrec_prompt.rank.base import tie_salt
+from llmrec_prompt.rank.order import tie_salt
 from llmrec_prompt.rank.origin import model_origin
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.types import Candidates, History, Item

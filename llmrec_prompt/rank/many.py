@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import TypeVar
 
-from llmrec_prompt.rank.base import Ranker, Request, rank
+from llmrec_prompt.rank.base import Ranker, Request
+from llmrec_prompt.rank.order import rank
 from llmrec_prompt.types import Candidates, History, Ranking
 
 A = TypeVar("A")

@@ -14,7 +14,7 @@ from llmrec_prompt.adapters import Card, find, overlap, read_users, verify
 from llmrec_prompt.backends import load_backend
 from llmrec_prompt.data import Dataset, leave_last_out
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.offline import Plan, evaluate
+from llmrec_prompt.evaluate import Plan, evaluate
 from llmrec_prompt.recommender import Recommender
 
 USERS = 20

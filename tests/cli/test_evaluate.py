@@ -206,7 +206,7 @@ def test_what_a_suite_decides_is_no_option_beside_it(llmrec, suite):
 
 def test_money_is_known_where_a_price_is(llmrec, suite, monkeypatch):
     from llmrec_prompt.evaluate.estimate import Line, total
-    from llmrec_prompt.evaluate.offline import Plan
+    from llmrec_prompt.evaluate.plan import Plan
     from llmrec_prompt.evaluate.rates import Rate
 
     hosted = Plan("x", model="openai:some", rankers=("label",))

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.data.readers.raw import RawData, need_columns, read_lines
+from llmrec_prompt.data.files import read_lines
+from llmrec_prompt.data.readers.raw import RawData, need_columns
 from llmrec_prompt.data.readers.tables import parse_object, read_meta
 from llmrec_prompt.errors import DataError
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.data.impressions import Impression
-from llmrec_prompt.data.readers.raw import RawData, read_lines, split_rows
+from llmrec_prompt.data.readers.raw import RawData, split_rows
 from llmrec_prompt.data.readers.tables import read_meta
 
 NEWS = (

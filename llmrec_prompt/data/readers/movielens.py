@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, read_text, split_rows
+from llmrec_prompt.data.files import read_text
+from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows
 from llmrec_prompt.data.readers.tables import read_csv, read_meta
 from llmrec_prompt.errors import DataError
 

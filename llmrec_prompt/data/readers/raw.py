@@ -1,16 +1,12 @@
 """What every reader returns: rows as they stand in the files, nothing judged. Knows no file formats."""
 
-import gzip
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llmrec_prompt.data.impressions import Impressions
 from llmrec_prompt.errors import DataError
-
-if TYPE_CHECKING:
-    from llmrec_prompt.data.impressions import Impression
 
 Value = str | float | None
 """A cell that should hold a number: text from a CSV, a number from Parquet, or nothing."""
@@ -33,45 +29,8 @@ class RawData:
     meta: dict[str, Any] = field(default_factory=dict)
     malformed: int = 0
     notes: dict[str, int] = field(default_factory=dict)
-    impressions: "Callable[[], Iterable[Impression]] | None" = None
+    impressions: Impressions | None = None
     """Reads what was shown, where that is known; not held, for it may be much."""
-
-
-def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
-    """The whole file as text; a UTF-8 byte order mark is tolerated.
-
-    Raises:
-        DataError: the file is missing or not in that encoding.
-    """
-    try:
-        return path.read_bytes().decode(encoding)
-    except UnicodeDecodeError as exc:
-        raise DataError(f"{path} is not UTF-8 (byte {exc.start}); save it as UTF-8.") from exc
-    except OSError as exc:
-        raise DataError(f"{path} cannot be read: {exc.strerror}; check the path.") from exc
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbers (from 1) and texts of the lines that are not empty, one at a time, without line ends.
-
-    A name that ends in .gz is read as gzip; a UTF-8 byte order mark is tolerated. Only a line feed ends a
-    line: other separators of Unicode may stand inside a JSON string.
-
-    Raises:
-        DataError: the file is missing, damaged or not UTF-8.
-    """
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                if text.strip():
-                    yield number, text
-    except UnicodeDecodeError as exc:
-        raise DataError(f"{path}, line {number} is not UTF-8; save it as UTF-8.") from exc
-    except (OSError, EOFError, zlib.error) as exc:
-        reason = getattr(exc, "strerror", None) or str(exc)
-        raise DataError(f"{path} cannot be read: {reason}; check the file.") from exc
 
 
 def need_columns(path: Path, found: Iterable[str], needed: Iterable[str]) -> None:

@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from llmrec_prompt.data.files import read_text
 from llmrec_prompt.data.impressions import read_impressions
-from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, read_text, split_rows
+from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows
 from llmrec_prompt.errors import DataError, MissingExtra
 
 ITEM_FILES = ("items.jsonl", "items.csv", "items.parquet")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llmrec_prompt.errors import BackendError, DataError
 from llmrec_prompt.rank import Request, combine, rank
-from llmrec_prompt.rank.base import softmax
+from llmrec_prompt.rank.order import softmax
 from llmrec_prompt.types import Scored
 
 from .toys import PaidToy, Toy, items, table
