@@ -19,14 +19,23 @@ import numpy as np
 
 from llmrec_prompt import __version__
 from llmrec_prompt.adapt.matrices import Pairs, norm, read_scaled, side_by_side, truncated, write_pairs
-from llmrec_prompt.adapters import Adapter, Card, Lora, Parent, Source, read_users, write_readme, write_users
+from llmrec_prompt.adapters import (
+    Adapter,
+    Card,
+    Lora,
+    Parent,
+    Source,
+    all_terms,
+    read_users,
+    write_readme,
+    write_users,
+)
 from llmrec_prompt.adapters.card import NAME, WEIGHTS
 from llmrec_prompt.adapters.weights import MAX_RANK
 from llmrec_prompt.cache import file_hash
 from llmrec_prompt.errors import AdapterError, ConfigError, UnknownName
 
 METHODS = ("sum", "arithmetic", "hub")
-LICENCES = "; "
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +218,6 @@ def _card(name: str, mixture: Mixture, rank: int, error: float, fit: Fit | None)
         sources.setdefault((fit.source.name, fit.source.fingerprint), fit.source)
         templates.setdefault(fit.domain, fit.fingerprint)
         metrics |= fit.metrics
-    licences = [part for text in _licences(cards, fit) for part in text.split(LICENCES) if part]
     return Card(
         name=name,
         domain=fit.domain if fit else domains[0] if len(domains) == 1 else "general",
@@ -231,7 +239,7 @@ def _card(name: str, mixture: Mixture, rank: int, error: float, fit: Fit | None)
             Parent(name=card.name, hash=card.weights_hash, weight=round(weight, 6))
             for card, weight in zip(cards, mixture.weights, strict=True)
         ),
-        licence=LICENCES.join(dict.fromkeys(licences)),
+        licence=all_terms([*(card.licence for card in cards), *([fit.source.licence] if fit else [])]),
         seed=fit.seed if fit else 0,
         metrics=metrics,
         minutes=fit.minutes if fit else 0.0,
@@ -250,10 +258,6 @@ def _unlabelled(cards: Sequence[Card], templates: Mapping[str, str], fit: Fit | 
     """Domains that neither a parent nor the fit had labels of."""
     labelled = {domain for card in cards for domain in card.templates if domain not in card.unlabelled}
     return tuple(sorted(templates.keys() - labelled - ({fit.domain} if fit else set())))
-
-
-def _licences(cards: Sequence[Card], fit: Fit | None) -> list[str]:
-    return [*(card.licence for card in cards), *([fit.source.licence] if fit else [])]
 
 
 def _shares(mixture: Mixture) -> list[float]:

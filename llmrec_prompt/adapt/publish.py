@@ -26,6 +26,7 @@ from llmrec_prompt.adapters import (
     Lora,
     Parent,
     Source,
+    all_terms,
     read_users,
     user_hash,
     write_readme,
@@ -35,7 +36,6 @@ from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
 from llmrec_prompt.cache import file_hash
 
 LIBRARIES = ("torch", "transformers", "peft")
-LICENCES = "; "
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +164,7 @@ def users_of(bench: Bench) -> set[str]:
 def _licences(outcome: Outcome) -> str:
     """What binds the adapter: the terms of all data behind it, also of the adapter it started from."""
     own = [_licence(population) for population, _ in outcome.bench.sources]
-    inherited = Card.load(outcome.start).licence.split(LICENCES) if outcome.start else []
-    return LICENCES.join(dict.fromkeys([*own, *inherited]))
+    return all_terms([*own, *([Card.load(outcome.start).licence] if outcome.start else [])])
 
 
 def _licence(population: Any) -> str:

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -210,3 +211,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def all_terms(licences: Iterable[str]) -> str:
+    """The terms of several licences, or of what several led to, each once, in one line.
+
+    >>> all_terms(["CC0", "own (no sale; no copies); CC0", "own (no sale; no copies)"])
+    'CC0; own (no sale; no copies)'
+    """
+    terms = (term for text in licences for term in re.split(r"; (?![^(]*\))", text))
+    return "; ".join(dict.fromkeys(filter(None, terms)))

@@ -38,8 +38,11 @@ def list_(as_json: o.AsJson = False) -> None:
     if not found:
         errors.print("No adapter yet. Train one with `llmrec adapt train`, or add one.", markup=False)
         return
-    columns = ["name", "domain", "base", "mode", "objective", "licence", "folder"]
+    columns = ["name", "domain", "base", "mode", "objective", "created"]
     print_rows(columns, [[summary(adapter)[column] for column in columns] for adapter in found.values()])
+    for adapter in found.values():
+        line = f"{adapter.card.name}, in {adapter.folder}: {adapter.card.licence}"
+        console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def summary(adapter: Adapter) -> dict[str, Any]:
