@@ -47,6 +47,7 @@ from tests.backends.hosted.server import MODEL, Ways, serving
 
 Asked = tuple[list[Item], list[Item], Request]
 MODES = {"likelihood": LikelihoodRanker, "label": LabelRanker, "yes_no": YesNoRanker, "listed": ListedRanker}
+SERVERS = ("llama-server", "llama-cpp-python")
 FAULTS = ((429, {"Retry-After": "0.05"}, "slow down"), (500, {}, "oh"), "cut")
 SHARE = 0.2
 
@@ -60,13 +61,14 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=50)
     parser.add_argument("--candidates", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--servers", nargs="*", default=list(SERVERS), choices=SERVERS, help="for `same`")
     parser.add_argument("--base-url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     dataset = Dataset.load("sample:movies")
     prompter = Prompter(load_domain("movies"), catalogue=dataset.items)
     asked = drawn(dataset, options.users, options.candidates)
     if options.what == "same":
-        same(prompter, asked, options.threads)
+        same(prompter, asked, options.threads, options.servers)
     elif options.what == "child":
         answer_all(options.base_url, prompter, asked)
     else:
@@ -85,12 +87,12 @@ def drawn(dataset: Dataset, users: int, candidates: int) -> list[Asked]:
     return found
 
 
-def same(prompter: Prompter, asked: list[Asked], threads: int) -> None:
+def same(prompter: Prompter, asked: list[Asked], threads: int, servers: list[str]) -> None:
     """A row for each server and mode: how far scores differ, how alike orders are."""
     local = load_backend("smollm2", context=2048, threads=threads)
     print("| server | mode | users | same order | Spearman, mean and least | score difference | events |")
     print("|---|---|---|---|---|---|---|")
-    for kind in ("llama-server", "llama-cpp-python"):
+    for kind in servers:
         if missing(kind):
             print(f"| {kind} | | not installed: {', '.join(missing(kind))} | | | | |")
             continue
