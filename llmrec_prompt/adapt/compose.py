@@ -65,6 +65,7 @@ class Fit:
     near: float | None
     focus: float | None
     popularity: dict[str, float]
+    centred: bool = False
     metrics: dict[str, Any] = field(default_factory=dict)
     minutes: float = 0.0
     seed: int = 0
@@ -232,6 +233,7 @@ def _card(name: str, mixture: Mixture, rank: int, error: float, fit: Fit | None)
         near=fit.near if fit and fit.near else _mean(mixture, [card.near for card in cards]),
         focus=fit.focus if fit and fit.focus else _mean(mixture, [card.focus or card.near for card in cards]),
         reach=farthest(cards),
+        centred=fit.centred if fit else all(card.centred for card in cards),
         popularity=fit.popularity if fit and fit.popularity else _mean_popularity(mixture),
         lora=Lora(r=rank, alpha=rank, targets=first.lora.targets, layers=first.lora.layers),
         data=tuple(sources.values()),

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from llmrec_prompt.adapt.building import Bench, autocast, build
+from llmrec_prompt.adapt.building import Bench, Settled, autocast, build
 from llmrec_prompt.adapt.compose import Composed, Fit, Mixture, compose, farthest
 from llmrec_prompt.adapt.encode import unit
 from llmrec_prompt.adapt.histories import Population, Window
@@ -74,11 +74,12 @@ def compose_on(name: str, mixture: Mixture, out: Path, search: Search, *, force:
         with autocast(search.precision), torch.no_grad():
             weights = mixer.search(search) if mixture.method == "hub" else mixture.weights
             loss = mixer.loss(weights)
-            popularity, metrics = mixer.validate()
+            settled, metrics = mixer.validate()
     final = replace(mixture, weights=weights)
     fit = replace(
         mixer.fit(search),
-        popularity=popularity,
+        popularity=settled.popularity,
+        centred=settled.centred,
         metrics={"shots": {"loss": round(loss, 4), "evaluations": mixer.evaluations}, **metrics},
         minutes=round((time.monotonic() - begin) / 60, 2),
     )
@@ -152,13 +153,13 @@ class Mixer:
         for parameter, whole in self._parts:
             parameter.copy_(whole * torch.as_tensor(columns, device=whole.device, dtype=whole.dtype))
 
-    def validate(self) -> tuple[dict[str, float], dict[str, Any]]:
-        """Popularity weights and metrics of the mixture that is set, on the validation users if any."""
-        if not self._bench.exams:
-            return {}, {}
-        weights, curves = self._bench.settle()
-        found = {name: round(value, 4) for name, value in summary(curves[0]).items()}
-        return weights, {"validation": found}
+    def validate(self) -> tuple[Settled, dict[str, Any]]:
+        """How the mixture that is set is to rank, and its metrics, on the validation users if any."""
+        settled = self._bench.settle()
+        if not settled.curves:
+            return settled, {}
+        found = {name: round(value, 4) for name, value in summary(settled.curves[0]).items()}
+        return settled, {"validation": found}
 
     def fit(self, search: Search) -> Fit:
         """What the card of a mixture says about the target and its users."""

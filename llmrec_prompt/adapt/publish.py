@@ -85,7 +85,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
     recipe, stage, bench = outcome.recipe, outcome.stage, outcome.bench
     domains = list(dict.fromkeys(population.domain.name for population, _ in bench.sources))
     with autocast(recipe.precision):
-        popularity, curves = bench.settle()
+        settled = bench.settle()
     layers = range(bench.network.first, bench.network.model.config.num_hidden_layers)
     return Card(
         name=stage.name,
@@ -100,7 +100,8 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         near=round(bench.reader.near, 4) if bench.reader is not None else None,
         focus=round(bench.reader.focus, 4) if bench.reader is not None else None,
         reach=max(stage.reach, stage.history) if bench.reader is not None else None,
-        popularity=popularity,
+        centred=settled.centred,
+        popularity=settled.popularity,
         lora=Lora(
             r=recipe.lora.r, alpha=recipe.lora.alpha, targets=recipe.lora.targets, layers=tuple(layers)
         ),
@@ -110,7 +111,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         else (),
         licence=_licences(outcome),
         seed=recipe.seed,
-        metrics=_validated(bench, curves),
+        metrics=_validated(bench, settled.curves),
         minutes=outcome.minutes,
         created=date.today(),
         weights_hash=weights_hash,

@@ -14,7 +14,10 @@ from llmrec_prompt.adapt.network import Network
 from llmrec_prompt.adapt.recipe import VALIDATED
 from llmrec_prompt.data import sample_candidates
 from llmrec_prompt.evaluate.metrics import ndcg
+from llmrec_prompt.rank.encoder import ELSEWHERE_NEAR, ELSEWHERE_SCALE
 from llmrec_prompt.rank.nearness import nearness
+from llmrec_prompt.rank.states import centre_rows
+from llmrec_prompt.scorers.embedders import unit_rows
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 """What log-popularity may weigh. 1 is what the training objective takes out."""
@@ -67,6 +70,7 @@ class Validation:
         self._texts, self.source, self._shown = texts, source, shown
         self._reach = max(shown, reach)
         self._everything = tuple(range(len(population.dataset.items)))
+        self._centre = centre_rows(population.dataset.items)
         index, cases = population.dataset.index, population.cases(questions)
         known = population.dataset.only([*population.users, *population.validation])
         logs = known.without([(case.user_id, case.target) for case in cases])
@@ -107,6 +111,17 @@ class Validation:
         foci = [factor * encode.focus for factor in FOCI]
         scores = self._scores(network, encode, tasks, catalogue, foci)
         return {factor: self._curves(tasks, found) for factor, found in zip(FOCI, scores, strict=True)}
+
+    def centred(self, catalogue: Array) -> dict[str, dict[float, float]]:
+        """The curves of the score of a domain that nobody was trained in: centred item states alone."""
+        tasks = {**self.tasks, "catalogue": self._whole()}
+        items = np.asarray(unit_rows(catalogue - catalogue[self._centre].mean(0)), np.float64)
+        scores: dict[str, list[Array]] = {kind: [] for kind in tasks}
+        for kind, asked in tasks.items():
+            for task in asked:
+                own = items[list(task.history[-self._shown :])] @ items[list(task.candidates)].T
+                scores[kind].append(ELSEWHERE_SCALE * nearness(own, ELSEWHERE_NEAR))
+        return self._curves(tasks, scores)
 
     def _read(self, encode: Encode, rows: Sequence[int]) -> Array:
         """States at the places of their rows: (items, d), zeros where nothing was read."""

@@ -90,6 +90,8 @@ class Card(_Part):
     """Encoder: how much the nearest of them decides, the temperature of nearness; `near` if None."""
     reach: int | None = Field(default=None, ge=1)
     """Encoder: how many history items nearness looks at; those that the prompt shows if None."""
+    centred: bool = False
+    """Encoder: validation users were served better as where nobody was trained, by centred item states."""
     popularity: dict[str, float] = {}
     """Weight of log(1 + count) for each task, chosen on validation users."""
     lora: Lora

@@ -13,6 +13,8 @@ than the prompt (`reach`), since states of items are there already.
 In any other domain, also one of which it saw unlabelled histories alone, and without an adapter, the state
 after a history says little about what comes next, and all states of the catalogue point much the same way.
 There the score is the nearness of centred states alone (see `ItemStates`), with the fixed temperatures below.
+So it is where few users taught the adapter and its validation users fared better that way (`centred` in its
+card).
 
 A user costs at most one forward over the history whatever the number of candidates: items are encoded once
 and the whole catalogue is one matrix product. Past a million items an approximate index would be next.
@@ -77,7 +79,8 @@ class EncoderRanker:
         self._shown = card.history if card else None
         self._reach = (card.reach if card else None) or 0
         trained = card is not None and card.mode == self.name
-        self._at_home = trained and learnt_in(card, prompter.domain.name)
+        learnt = trained and learnt_in(card, prompter.domain.name)
+        self._at_home = learnt and not (card is not None and card.centred)
         self._items = ItemStates(StateEmbedder(backend), prompter, dataset, centred=not self._at_home)
         scale, self._near, self._focus = _temperatures(card if self._at_home else None)
         self._weights = {self.name: scale, NEARNESS: self._near}

@@ -84,6 +84,11 @@ class ItemStates:
     @cached_property
     def _centre(self) -> Vectors:
         """The catalogue's mean state, from at most `SAMPLE` items that their ids choose."""
-        drawn = sorted(self._dataset.items, key=lambda item: content_key(item.item_id))[:SAMPLE]
-        states = self._index.vectors([self._prompter.item(item) for item in drawn], label=LABEL)
-        return np.asarray(states.mean(axis=0))
+        items = self._dataset.items
+        drawn = [self._prompter.item(items[row]) for row in centre_rows(items)]
+        return np.asarray(self._index.vectors(drawn, label=LABEL).mean(axis=0))
+
+
+def centre_rows(items: Sequence[Item]) -> list[int]:
+    """Rows of the items whose mean state is a catalogue's centre, at most `SAMPLE`."""
+    return sorted(range(len(items)), key=lambda row: content_key(items[row].item_id))[:SAMPLE]

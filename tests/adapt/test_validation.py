@@ -8,7 +8,8 @@ torch = pytest.importorskip("torch")
 from llmrec_prompt.adapt.encode import Encode  # noqa: E402
 from llmrec_prompt.adapt.histories import Population, Texts  # noqa: E402
 from llmrec_prompt.adapt.recipe import Source  # noqa: E402
-from llmrec_prompt.adapt.validation import FOCI, Validation, summary  # noqa: E402
+from llmrec_prompt.adapt.validation import FOCI, Validation, quality, summary  # noqa: E402
+from llmrec_prompt.rank.encoder import ELSEWHERE_NEAR  # noqa: E402
 
 
 class Drawn:
@@ -43,6 +44,20 @@ def test_a_focus_is_worth_what_the_curves_say_with_it(exam):
         found = given.curves(Drawn(), encode, states)
         assert summary(found) == pytest.approx(summary(worth[factor]))
     assert len({summary(curves)["ndcg@10"] for curves in worth.values()}) > 1
+
+
+def test_centred_curves_are_those_of_the_mode_where_nobody_was_trained(exam):
+    make, encode = exam
+    given = make(shown=2, reach=5)
+    states = given.catalogue(encode).astype(np.float64)
+    rest = states - states.mean(axis=0)  # fewer items than a centre is made of
+    rest /= np.linalg.norm(rest, axis=1, keepdims=True)
+    found = []
+    for task in given.tasks["popular"]:
+        cosines = rest[list(task.history[-2:])] @ rest[list(task.candidates)].T
+        found.append(quality(np.log(np.exp(ELSEWHERE_NEAR * cosines).mean(axis=0)), task))
+    assert given.centred(states)["popular"][0.0] == pytest.approx(np.mean(found))
+    assert set(given.centred(states)) == {"uniform", "popular", "catalogue"}
 
 
 def test_more_questions_are_earlier_items_and_later_ones_are_never_wrong(ring):

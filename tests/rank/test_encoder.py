@@ -128,6 +128,7 @@ def test_untrained_states_say_so():
         None,
         card(templates={"films": "0" * 16}, near=4.0, history=2),
         card(unlabelled=("shop",), near=4.0, history=2, popularity={"catalogue": 0.5}),
+        card(centred=True, near=4.0, focus=9.0, reach=5, history=2),
     ],
 )
 def test_where_nothing_was_trained_centred_item_states_are_compared(given):
@@ -146,6 +147,13 @@ def test_where_nothing_was_trained_centred_item_states_are_compared(given):
     assert sorted(backend.asked) == sorted((None, SHOP.item(item)) for item in DATA.items)
     whole = EncoderScorer(ranker(card=given)).score(items("fab"))
     assert whole[[2, 3]] == pytest.approx(combine(scored), abs=1e-5)
+
+
+def test_a_card_that_says_centred_still_knows_what_popularity_is_worth():
+    alone = ranker(card=card(centred=True)).score(items("ab"), items("cdf"))
+    both = ranker(card=card(centred=True, popularity={"catalogue": 0.5})).score(items("ab"), items("cdf"))
+    assert both.weights == {"encoder": ELSEWHERE_SCALE, "popularity": 0.5}
+    assert combine(both) - combine(alone) == pytest.approx(0.5 * np.log([4, 2, 1]), abs=1e-6)
 
 
 def test_the_centre_does_not_depend_on_the_order_of_the_catalogue():
