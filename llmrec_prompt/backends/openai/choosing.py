@@ -35,7 +35,7 @@ def call(record: Record, named: Mapping[str, Any], prompt: str) -> Call:
 
     if record.completions_top > 1:
         ask = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": record.completions_top}
-        return Call("/completions", {**named, **ask}, check)
+        return Call("/completions", {**named, **ask, **_going_on(record)}, check)
     temperature = {"temperature": 0} if record.temperature else {}
     body = {
         **named,
@@ -47,6 +47,11 @@ def call(record: Record, named: Mapping[str, Any], prompt: str) -> Call:
         "top_logprobs": record.chat_top,
     }
     return Call("/chat/completions", body, check)
+
+
+def _going_on(record: Record) -> dict[str, int]:
+    """llama-cpp-python shows nothing where the model would rather end; what it shows does not change by this."""
+    return {"min_tokens": 1} if record.tokenizer == "llama-cpp-python" else {}
 
 
 def chosen(record: Record, reply: Any, labels: Sequence[str]) -> Choice:

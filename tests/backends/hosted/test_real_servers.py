@@ -66,6 +66,15 @@ def test_the_next_token_is_the_same(served, local, build):
     assert "label_outside_top" not in there.provenance.events
 
 
+def test_where_the_model_would_rather_end_labels_are_read_all_the_same(served, local):
+    _, backend = served
+    over = "<|im_start|>user\nSay yes.<|im_end|>\n<|im_start|>assistant\nYes."
+    here, there = (b.choose([over], [" Yes", " No"])[0] for b in (local, backend))
+    assert there.logprobs == pytest.approx(here.logprobs, abs=NEAR)
+    assert there.mass == pytest.approx(here.mass, abs=0.05)
+    assert there.mass < 0.1
+
+
 def test_a_list_holds_numbers_only(served):
     _, backend = served
     ranking = rank(ListedRanker(backend, PROMPTER), HISTORY, CANDIDATES)
