@@ -50,7 +50,7 @@ def call(record: Record, named: Mapping[str, Any], prompt: str) -> Call:
 
 
 def _going_on(record: Record) -> dict[str, int]:
-    """llama-cpp-python shows nothing where the model would rather end; what it shows does not change by this."""
+    """llama-cpp-python shows nothing where the model would rather end. This changes no value."""
     return {"min_tokens": 1} if record.tokenizer == "llama-cpp-python" else {}
 
 
