@@ -1,11 +1,12 @@
 """Hosted ranking against local ranking, and what faults and kills cost.
 
-    python eval/bench/hosted.py same   [--users 50] [--candidates 10] [--threads 1]
+    python eval/bench/hosted.py same   [--users 50] [--candidates 10] [--threads 1] [--single]
     python eval/bench/hosted.py faults [--users 200]
     python eval/bench/hosted.py kill   [--users 60]
 
 `same` ranks in this process and through real servers of the same file (llama-server from xllamacpp,
-llama-cpp-python's own), in each mode that the server can serve. `faults` asks a server that fails a fifth of
+llama-cpp-python's own), in each mode that the server can serve; `--single` in single precision throughout, so
+that what is left of differences is no rounding. `faults` asks a server that fails a fifth of
 its requests. `kill` stops a run half-way (SIGTERM, SIGKILL), resumes it, and counts requests that were asked
 twice. The last two use the fault server of the tests, so this runs from the repository.
 """
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from llmrec_prompt import Dataset, Ranking
 from llmrec_prompt.backends import Backend, Hosted, load_backend, parse_ref
+from llmrec_prompt.backends.llama_cpp import LlamaCppBackend
 from llmrec_prompt.backends.loading import gguf_file
 from llmrec_prompt.backends.openai.ledger import summarise
 from llmrec_prompt.errors import Unsupported
@@ -42,6 +44,7 @@ from llmrec_prompt.rank import (
 )
 from llmrec_prompt.templates import Prompter, load_domain
 from llmrec_prompt.types import Item
+from tests.backends.engines import single_precision_copy
 from tests.backends.hosted.real import missing, real_server
 from tests.backends.hosted.server import MODEL, Ways, serving
 
@@ -62,13 +65,15 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--servers", nargs="*", default=list(SERVERS), choices=SERVERS, help="for `same`")
+    parser.add_argument("--modes", nargs="*", default=list(MODES), choices=list(MODES), help="for `same`")
+    parser.add_argument("--single", action="store_true", help="`same` with a file in single precision")
     parser.add_argument("--base-url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     dataset = Dataset.load("sample:movies")
     prompter = Prompter(load_domain("movies"), catalogue=dataset.items)
     asked = drawn(dataset, options.users, options.candidates)
     if options.what == "same":
-        same(prompter, asked, options.threads, options.servers)
+        same(prompter, asked, options)
     elif options.what == "child":
         answer_all(options.base_url, prompter, asked)
     else:
@@ -87,18 +92,20 @@ def drawn(dataset: Dataset, users: int, candidates: int) -> list[Asked]:
     return found
 
 
-def same(prompter: Prompter, asked: list[Asked], threads: int, servers: list[str]) -> None:
+def same(prompter: Prompter, asked: list[Asked], given: argparse.Namespace) -> None:
     """A row for each server and mode: how far scores differ, how alike orders are."""
-    local = load_backend("smollm2", context=2048, threads=threads)
+    file = single_precision_copy("smollm2") if given.single else gguf_file(parse_ref("smollm2"))[0]
+    how = {"context": 2048, "threads": given.threads}
+    local = LlamaCppBackend(file, ref="smollm2", model_hash="same", **how)
     print("| server | mode | users | same order | Spearman, mean and least | score difference | events |")
     print("|---|---|---|---|---|---|---|")
-    for kind in servers:
+    for kind in given.servers:
         if missing(kind):
             print(f"| {kind} | | not installed: {', '.join(missing(kind))} | | | | |")
             continue
-        with real_server(kind, gguf_file(parse_ref("smollm2"))[0], threads=threads) as url:
+        with real_server(kind, file, threads=given.threads, exact=given.single) as url:
             backend = load_backend("openai:smollm2", hosted=Hosted(base_url=url, concurrency=1, refresh=True))
-            for mode in MODES:
+            for mode in given.modes:
                 compare(kind, mode, local, backend, prompter, asked)
             backend.close()
     local.close()
