@@ -20,6 +20,7 @@ from llmrec_prompt.backends.openai.failures import explain, is_missing, kind_of,
 from llmrec_prompt.backends.openai.ledger import Ledger, Meter, Tokens, read_price
 from llmrec_prompt.backends.openai.loop import Loop
 from llmrec_prompt.backends.openai.options import Hosted, Previewed
+from llmrec_prompt.backends.openai.pacing import Pace
 from llmrec_prompt.backends.openai.replies import tokens_of
 from llmrec_prompt.cache import cache_dir, content_key
 from llmrec_prompt.errors import BudgetExceeded, ConfigError, LlmrecError, MissingExtra
@@ -79,6 +80,7 @@ class Client:
             )
         self.meter = Meter(hosted.budget_tokens, hosted.budget_money, price)
         self._ledger = Ledger(hosted.ledger)
+        self._pace = Pace()
         self._sdk = self._make_sdk()
         self._loop = Loop(waits=not hosted.batch)
         self._gate = asyncio.Semaphore(MOST if hosted.batch else hosted.concurrency)
@@ -91,7 +93,7 @@ class Client:
 
     def _make_sdk(self) -> openai.AsyncOpenAI:
         base_url = self._hosted.base_url
-        hooks: Any = {"request": [_count_attempt], "response": [_count_status]}
+        hooks: Any = {"request": [_count_attempt], "response": [_count_status, self._hear]}
         return openai.AsyncOpenAI(
             api_key=require_key(self.ref, base_url),
             base_url=base_url,
@@ -99,6 +101,9 @@ class Client:
             max_retries=self._hosted.retries,
             http_client=openai.DefaultAsyncHttpxClient(event_hooks=hooks),
         )
+
+    async def _hear(self, response: Any) -> None:
+        self._pace.hear(response.headers)
 
     @property
     def base_url(self) -> str:
@@ -142,6 +147,7 @@ class Client:
             return kept
         most = _most(call.body, payload)
         async with self._gate:
+            await self._pace.wait()
             await self._hold(most)
             bill = _Bill()
             try:

@@ -83,6 +83,8 @@ class Ways:
     batch_end: str = "completed"
     batch_answers: int = 10**9
     """So many lines of a batch are answered."""
+    headers: Callable[[int], dict[str, str]] = lambda number: {}
+    """From the request's number to what its reply says besides."""
     fault: Callable[[int, str], Any] = lambda number, path: None
     """From the request's number (from 0) and path to a fault, or None: (status, headers, message), `cut`,
     `malformed`, `hang`."""
@@ -180,7 +182,8 @@ class Handler(BaseHTTPRequestHandler):
             )
             self.close_connection = True
             return None
-        return self._write(200, body[: len(body) // 2] if fault == "malformed" else body, {})
+        headers = self.server.ways.headers(number)
+        return self._write(200, body[: len(body) // 2] if fault == "malformed" else body, headers)
 
     def _send(self, status: int, value: Any, headers: dict[str, str]) -> None:
         self._write(status, json.dumps(value).encode(), headers)

@@ -55,6 +55,21 @@ def test_retry_after_is_honoured(hosted):
     assert time.monotonic() - begin >= 0.4
 
 
+@pytest.mark.parametrize("kind", ["requests", "tokens"])
+def test_a_server_that_takes_no_more_is_not_asked_before_it_does(hosted, kind):
+    server, backend = hosted(concurrency=1)
+    server.ways.headers = lambda number: {
+        f"x-ratelimit-remaining-{kind}": str(1 - number),
+        f"x-ratelimit-reset-{kind}": "400ms" if number == 1 else "1h",
+    }
+    begin = time.monotonic()
+    backend.choose(PROMPTS[:2], LABELS)
+    assert time.monotonic() - begin < 0.4
+    backend.choose(PROMPTS[2:3], LABELS)
+    assert time.monotonic() - begin >= 0.4
+    assert len(server.seen) == 3
+
+
 def test_what_stays_is_an_error_after_all_attempts_and_no_second_layer(hosted, tmp_path):
     server, backend = hosted(retries=2, ledger=tmp_path / "ledger.jsonl")
     server.ways.fault = lambda number, path: (

@@ -1,0 +1,54 @@
+"""How much more a server takes, by what it says in the headers of its replies.
+
+`x-ratelimit-remaining-requests: 0` and `x-ratelimit-reset-requests: 6m0s`, and the same of tokens (OpenAI's
+API reference, "Rate limits"; vLLM's and others' gateways send them too). A request that is sent before the
+reset is refused with 429 and tried again; one that waits is not.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Mapping
+
+KINDS = ("requests", "tokens")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+TOLD_S = 5.0
+"""Whoever waits longer is told."""
+logger = logging.getLogger(__name__)
+
+
+class Pace:
+    """When the next request may be sent."""
+
+    def __init__(self) -> None:
+        self._open = 0.0
+
+    def hear(self, headers: Mapping[str, str]) -> None:
+        """Take note of a reply's headers."""
+        for kind in KINDS:
+            if headers.get(f"x-ratelimit-remaining-{kind}", "").strip() == "0":
+                left = seconds(headers.get(f"x-ratelimit-reset-{kind}", ""))
+                if left > TOLD_S:
+                    logger.warning("The server takes no more %s for %.0f s; waiting.", kind, left)
+                self._open = max(self._open, time.monotonic() + left)
+
+    async def wait(self) -> None:
+        """Until the server takes more."""
+        while (left := self._open - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+
+
+def seconds(text: str) -> float:
+    """A duration as servers write it; 0 where it is none, as a moment in time is not.
+
+    >>> seconds("6m0s"), seconds("120ms"), seconds("1.5"), seconds("1764170000"), seconds("soon")
+    (360.0, 0.12, 1.5, 0.0, 0.0)
+    """
+    text = text.strip()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text) if float(text) <= UNITS["d"] else 0.0
+    if not re.fullmatch(f"(?:{DURATION.pattern})+", text):
+        return 0.0
+    return sum(float(number) * UNITS[unit] for number, unit in DURATION.findall(text))
