@@ -147,7 +147,7 @@ class Client:
             return kept
         most = _most(call.body, payload)
         async with self._gate:
-            await self._pace.wait()
+            await self._pace.wait(lambda: self._loop.ending)
             await self._hold(most)
             bill = _Bill()
             try:

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that any thread may ask. No answer that is paid for is left.
+"""An event loop in a thread of its own, so that any thread may ask. No answer paid for is lost.
 
 Who is interrupted waits for the requests that were sent; a second interruption drops them. Nothing else is
 sent meanwhile.
@@ -34,6 +34,11 @@ class Loop:
         self._closed = self._ending = False
         self._sent: set[asyncio.Task[Any] | None] = set()
 
+    @property
+    def ending(self) -> bool:
+        """Whether nothing more is to be sent."""
+        return self._ending
+
     @contextmanager
     def sending(self) -> Iterator[None]:
         """Around a request and the keeping of its reply, on the loop.
@@ -61,14 +66,15 @@ class Loop:
         try:
             return future.result()
         except BaseException:
-            self._end(future)
+            if not future.done():  # interrupted; work that failed by itself stops nobody else's
+                self._end(future)
             raise
 
     def _end(self, future: "Future[Any]") -> None:
         """Send nothing more of some work, and wait for what was sent."""
         try:
             self._ending = True
-            if self._waits and not future.done():
+            if self._waits:
                 self._tell()
                 wait([future])
         finally:

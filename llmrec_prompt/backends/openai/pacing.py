@@ -9,13 +9,15 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 KINDS = ("requests", "tokens")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 TOLD_S = 5.0
 """Whoever waits longer is told."""
+LOOK_S = 0.1
+"""Who waits looks so often whether all is over."""
 logger = logging.getLogger(__name__)
 
 
@@ -34,10 +36,10 @@ class Pace:
                     logger.warning("The server takes no more %s for %.0f s; waiting.", kind, left)
                 self._open = max(self._open, time.monotonic() + left)
 
-    async def wait(self) -> None:
-        """Until the server takes more."""
-        while (left := self._open - time.monotonic()) > 0:
-            await asyncio.sleep(left)
+    async def wait(self, over: Callable[[], bool]) -> None:
+        """Until the server takes more, or all is over."""
+        while (left := self._open - time.monotonic()) > 0 and not over():
+            await asyncio.sleep(min(left, LOOK_S))
 
 
 def seconds(text: str) -> float:

@@ -51,6 +51,21 @@ def test_a_second_interruption_drops_them(hosted):
     assert time.monotonic() - begin < 4
 
 
+def test_nobody_waits_for_a_server_that_takes_no_more(hosted):
+    server, backend = hosted(concurrency=1)
+    server.ways.headers = lambda number: {
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "1h",
+    }
+    backend.choose(PROMPTS[:1], LABELS)
+    threading.Timer(0.3, interrupt).start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        backend.choose(PROMPTS, LABELS)
+    assert time.monotonic() - begin < 5
+    assert len(server.seen) == 1
+
+
 def test_a_batch_is_not_waited_for(hosted):
     server, backend = hosted(batch=True, batch_poll=0.02)
     server.ways.batch_looks = 10**9
