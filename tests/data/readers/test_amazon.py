@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmrec_prompt.data import Dataset
+from llmrec_prompt.data.readers.amazon import SCRIPT
 from llmrec_prompt.errors import DataError
 
 from ..strategies import ids, keep_all, texts, write_jsonl, write_lines
@@ -84,6 +85,9 @@ REVIEWS_2023 = [
     {"rating": 3.0, "asin": "V2", "parent_asin": "P2", "user_id": "U1", "timestamp": 1488687728000},
 ]
 
+# Titles with the page's script are dropped on purpose (see test_2018), and entities are read as HTML.
+titles = texts.filter(lambda title: SCRIPT not in title and "&" not in title)
+
 
 def zipped(path, rows):
     path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
@@ -133,7 +137,7 @@ def test_nothing_made_of_held_out_reviews_is_read(tmp_path):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(
     st.lists(
-        st.tuples(ids, texts, st.integers(0, 2 * 10**12)), min_size=1, max_size=6, unique_by=lambda r: r[0]
+        st.tuples(ids, titles, st.integers(0, 2 * 10**12)), min_size=1, max_size=6, unique_by=lambda r: r[0]
     )
 )
 def test_what_is_written_comes_back(tmp_path, rows):
