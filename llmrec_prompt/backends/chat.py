@@ -1,16 +1,18 @@
-"""A conversation in a model's own chat format, in pieces that say what is format and what is content.
+"""A conversation in a model's own chat format, in pieces that say what is format and what content.
 
 Contents are tokenised without special parsing, so no message can open or close a turn.
 """
 
+import json
 import secrets
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llmrec_prompt.backends.base import Message
-from llmrec_prompt.errors import BackendError
+from llmrec_prompt.errors import AnswerError, BackendError
 
 PLAIN = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
 
@@ -48,3 +50,19 @@ def render_chat(template: str, messages: Sequence[Message]) -> Iterator[tuple[st
 
 def _refuse(message: str) -> None:
     raise JinjaError(message)
+
+
+def parse_object(text: str, max_tokens: int) -> Any:
+    """The JSON value in a model's answer.
+
+    Raises:
+        AnswerError: it was cut off or is no JSON.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise AnswerError(
+            f"The model's answer is no complete JSON in {max_tokens} tokens: {text[:80]!r}. Allow more.",
+            kind="cut_off",
+            text=text,
+        ) from error

@@ -111,7 +111,6 @@ def test_a_folder_is_a_model(folder: Path) -> None:
     assert backend.info.context == 128
     assert backend.info.dimensions == 64
     assert len(backend.info.hash) == 16
-    assert "schema" not in backend.info.can
     first = backend.score([ScoreRequest(PROMPT, TITLES)])
     again = load_backend(f"hf:{folder}")
     assert again.score([ScoreRequest(PROMPT, TITLES)]) == first

@@ -16,14 +16,15 @@ from llmrec_prompt.backends.base import (
     Vectors,
     split_tokens,
 )
-from llmrec_prompt.backends.chat import render_chat
+from llmrec_prompt.backends.chat import parse_object, render_chat
 from llmrec_prompt.backends.hf.adapters import Adapters
+from llmrec_prompt.backends.hf.guides import Guides
 from llmrec_prompt.backends.hf.network import Network, Prefix
 from llmrec_prompt.backends.hf.vocabulary import Vocabulary
 from llmrec_prompt.backends.labels import normalise_labels, single_tokens
-from llmrec_prompt.errors import ContextOverflow, Unsupported
+from llmrec_prompt.errors import ContextOverflow
 
-CAN: frozenset[Capability] = frozenset({"score", "choose", "generate", "embed", "adapters"})
+CAN: frozenset[Capability] = frozenset({"score", "choose", "generate", "schema", "embed", "adapters"})
 CHUNK_TOKENS = 512
 
 
@@ -43,6 +44,7 @@ class HfBackend:
         config = self._network.config
         ends = model.generation_config.eos_token_id if model.generation_config else None
         self._vocabulary = Vocabulary(tokenizer, [ends] if isinstance(ends, int) else ends or ())
+        self._guides = Guides(tokenizer, self._vocabulary.ends, config.vocab_size)
         self._adapters = Adapters(model)
         context = min(context, getattr(config, "max_position_embeddings", context))
         self.info = ModelInfo(ref, model_hash, "hf", context, config.hidden_size, CAN)
@@ -112,13 +114,13 @@ class HfBackend:
         max_tokens: int = 256,
     ) -> Any:
         """Answer a conversation greedily; see `Backend.generate`."""
-        if schema is not None:
-            raise Unsupported("The hf backend cannot keep to a JSON schema; llama_cpp can (llama:PATH.gguf).")
         tokens = self.conversation_tokens(messages)
         self._check_length(len(tokens) + max_tokens)
-        answer = self._network.greedy(tokens, self._vocabulary.ends, max_tokens)
+        guide = None if schema is None else self._guides.of(schema)
+        answer = self._network.greedy(tokens, self._vocabulary.ends, max_tokens, guide)
         self.usage.evaluated += len(tokens) + len(answer)
-        return self._vocabulary.text(answer).strip()
+        text = self._vocabulary.text(answer).strip()
+        return text if schema is None else parse_object(text, max_tokens)
 
     def conversation_tokens(self, messages: Sequence[Message]) -> list[int]:
         """The conversation in the model's chat format; message contents never make control tokens."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from llmrec_prompt.backends.hf.guides import Guide
 from llmrec_prompt.errors import BackendError, MissingExtra
 
 try:
@@ -202,14 +203,19 @@ class Network:
         return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def greedy(self, tokens: Sequence[int], ends: frozenset[int], most: int) -> list[int]:
-        """The likeliest next token, again and again, until one of `ends` or `most` of them."""
+    def greedy(
+        self, tokens: Sequence[int], ends: frozenset[int], most: int, guide: Guide | None = None
+    ) -> list[int]:
+        """The likeliest next token that the guide allows, until one of `ends` or `most` of them."""
         prefix = self.prefill(tokens)
         row, answer = prefix.row, list[int]()
         while len(answer) < most:
-            token = int(row.argmax())
+            allowed = row if guide is None else row.masked_fill(self._tensor(guide.barred()), -torch.inf)
+            token = int(allowed.argmax())
             if token in ends:
                 break
+            if guide is not None:
+                guide.follow(token)
             answer.append(token)
             if len(answer) < most:
                 row = self.logits(self.step([token], len(tokens) + len(answer) - 1, prefix.cache))

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmrec_prompt.backends.base import Message, Usage
-from llmrec_prompt.backends.chat import render_chat
+from llmrec_prompt.backends.chat import parse_object, render_chat
+from llmrec_prompt.backends.grammar import gbnf
 from llmrec_prompt.backends.llama_cpp.engine import Context, Model, Token, free_sampler, grammar_for
-from llmrec_prompt.errors import AnswerError, ContextOverflow
+from llmrec_prompt.errors import ContextOverflow
 
 
 def answer(
@@ -26,7 +27,8 @@ def answer(
         part = tokens[begin : begin + context.batch]
         last = len(tokens) - 1
         context.decode([Token(t, begin + i, 0, begin + i == last) for i, t in enumerate(part)])
-    sampler = model.grammar_sampler(None if schema is None else grammar_for(json.dumps(schema)))
+    grammar = None if schema is None else gbnf(schema) or grammar_for(json.dumps(schema))
+    sampler = model.grammar_sampler(grammar)
     try:
         text = _decode(model, context, sampler, len(tokens), max_tokens)
     finally:
@@ -53,19 +55,3 @@ def _decode(model: Model, context: Context, sampler: Any, position: int, max_tok
         context.decode([Token(token, position, 0, True)])
         position += 1
     return answer.decode("utf-8", "replace").strip()
-
-
-def parse_object(text: str, max_tokens: int) -> Any:
-    """The JSON value in a model's answer.
-
-    Raises:
-        AnswerError: it was cut off or is no JSON.
-    """
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise AnswerError(
-            f"The model's answer is no complete JSON in {max_tokens} tokens: {text[:80]!r}. Allow more.",
-            kind="cut_off",
-            text=text,
-        ) from error

@@ -7,11 +7,18 @@ from typing import Any
 from llmrec_prompt.backends.base import Message
 from llmrec_prompt.backends.chat import PLAIN, render_chat
 from llmrec_prompt.backends.openai.client import Call
-from llmrec_prompt.backends.openai.probe import response_format
+from llmrec_prompt.backends.openai.probe import keeping_to
 from llmrec_prompt.backends.openai.record import Record
 from llmrec_prompt.backends.openai.replies import answer_text, choice, refusal
 from llmrec_prompt.errors import AnswerError, BackendError
 
+NO_PENALTY: Mapping[str, dict[str, float]] = {
+    "llama-server": {"repeat_penalty": 1.0},
+    "llama-cpp-python": {"repeat_penalty": 1.0},
+    "vllm": {"repetition_penalty": 1.0},
+}
+"""What keeps a server from holding repetition against a list, by its tokenizer. llama-cpp-python
+does so with 1.1 unless told not to, the others as they were started, or as the model's own settings say."""
 SHOWN = 80
 """Characters of an answer that a message shows."""
 
@@ -29,14 +36,14 @@ def call(
         if not choice(reply):
             raise BackendError(f"The server of {record.model} answered without an answer.")
 
+    options: dict[str, Any] = {"temperature": 0} if record.temperature else {}
+    options |= NO_PENALTY.get(record.tokenizer, {})
     if not record.chat:
         prompt = "".join(text for text, _ in render_chat(PLAIN, messages))
-        body = {**named, "prompt": prompt, "max_tokens": limit, "temperature": 0}
-        return Call("/completions", body, check)
-    temperature = {"temperature": 0} if record.temperature else {}
-    body = {**named, "messages": list(messages), record.limit: limit, **temperature, **record.extra}
+        return Call("/completions", {**named, "prompt": prompt, "max_tokens": limit, **options}, check)
+    body = {**named, "messages": list(messages), record.limit: limit, **options, **record.extra}
     if schema is not None:
-        body["response_format"] = response_format(record.schema_form, schema)
+        body |= keeping_to(record, schema)
     return Call("/chat/completions", body, check)
 
 

@@ -11,9 +11,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from llmrec_prompt.backends.grammar import gbnf
 from llmrec_prompt.backends.openai import replies
 from llmrec_prompt.backends.openai.record import Record
-from llmrec_prompt.backends.openai.serverside import Asking, served_adapters, tokenizer_of
+from llmrec_prompt.backends.openai.serverside import LLAMA, Asking, served_adapters, tokenizer_of
 from llmrec_prompt.errors import BackendError
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def probe(client: Asking, model: str, ref: str) -> Record:
     found.schema()
     found.embeddings()
     found.facts |= {"tokenizer": tokenizer_of(client, model)}
+    found.grammar()
     if not any(found.facts.get(name) for name in ("completions", "chat", "dimensions")):
         raise BackendError(
             f"{ref} at {client.base_url} answers neither completions, chats nor embeddings. "
@@ -224,6 +226,12 @@ class _Findings:
             self.facts["schema_form"] = "json_object"
         self.missing["schema"] = why or "the server ignores the schema"
 
+    def grammar(self) -> None:
+        """Whether our own grammar is kept to; only llama.cpp's servers are asked, others refuse the field."""
+        if self.facts.get("schema_form") and self.facts["tokenizer"] in LLAMA:
+            reply, _ = self._chat(HELLO, self._room(), grammar=gbnf(SCHEMA))
+            self.facts["grammar"] = replies.answer_text(reply) == json.dumps({"number": SURE})
+
     def _room(self) -> int:
         return ROOM * 32 if self.facts.get("thinks") else ROOM
 
@@ -235,6 +243,14 @@ class _Findings:
             self.facts["dimensions"] = len(vectors[0])
         else:
             self.missing["embeddings"] = why or "no vectors came back"
+
+
+def keeping_to(record: Record, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a chat's body that keep its answer to a schema, as this server knows them."""
+    grammar = gbnf(schema) if record.grammar else None
+    if grammar:
+        return {"grammar": grammar}
+    return {"response_format": response_format(record.schema_form, schema)}
 
 
 def response_format(form: str, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from llmrec_prompt.backends.base import Capability
 from llmrec_prompt.cache import cache_dir, content_key, write_atomically
 
-VERSION = 1
+VERSION = 2
 """Of the probes: a record of another version is not believed."""
 
 
@@ -43,6 +43,8 @@ class Record(BaseModel):
     """Further fields of a chat's body that are needed, such as those that end thinking."""
     schema_form: Literal["", "json_schema", "json_object_schema", "json_object"] = ""
     """How an answer is kept to JSON."""
+    grammar: bool = False
+    """Whether an answer is kept to a GBNF grammar too, which leaves no blanks to choose."""
     dimensions: int = 0
     """Of embeddings."""
     tokenizer: Literal["", "llama-server", "llama-cpp-python", "vllm"] = ""

@@ -15,6 +15,8 @@ TOKENIZERS: Mapping[str, tuple[str, str]] = {
     "llama-cpp-python": ("/extras/tokenize", "input"),
 }
 """Path after the server's root, and the field that holds the text."""
+LLAMA = ("llama-server", "llama-cpp-python")
+"""Tokenizers of servers that run llama.cpp."""
 
 
 class Asking(Protocol):

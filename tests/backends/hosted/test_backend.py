@@ -167,6 +167,15 @@ def test_a_model_that_ignores_the_schema_is_read_strictly(hosted):
     assert "".join(ranking.ids) == "hgfedcba"
 
 
+@pytest.mark.parametrize(("tokenizer", "penalty"), [(True, 1.0), (False, None)])
+def test_repetition_is_not_held_against_a_list_where_the_servers_word_for_it_is_known(
+    hosted, tokenizer, penalty
+):
+    server, backend = hosted(Ways(tokenizer=tokenizer))
+    rank(ListedRanker(backend, prompter()), HISTORY, CANDIDATES)
+    assert server.bodies("/chat/completions")[-1].get("repeat_penalty") == penalty
+
+
 def test_thoughts_before_a_list_are_no_part_of_it(hosted):
     _, backend = hosted(Ways(thinks="always"))
     assert "".join(rank(ListedRanker(backend, prompter()), HISTORY, CANDIDATES).ids) == "hgfedcba"

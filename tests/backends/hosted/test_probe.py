@@ -3,7 +3,7 @@ import json
 import pytest
 
 from llmrec_prompt.backends import Hosted, load_backend
-from llmrec_prompt.backends.openai.record import Record
+from llmrec_prompt.backends.openai.record import VERSION, Record
 from llmrec_prompt.errors import BackendError, Unsupported
 from llmrec_prompt.rank import LabelRanker, LikelihoodRanker, ListedRanker
 
@@ -132,7 +132,7 @@ def test_a_record_is_kept_for_server_and_model_and_probed_anew_on_request(hosted
 def test_a_record_of_another_version_is_not_believed(hosted):
     _, backend = hosted()
     path = backend.record.path
-    path.write_text(path.read_text().replace('"version": 1', '"version": 0'))
+    path.write_text(path.read_text().replace(f'"version": {VERSION}', '"version": 0'))
     assert Record.known(backend.record.base_url, MODEL) is None
     path.write_text("{")
     assert Record.known(backend.record.base_url, MODEL) is None

@@ -43,6 +43,7 @@ def test_what_they_give(served):
     assert backend.info.can == {"choose", "generate", "schema"}
     assert backend.record.schema_form == expected[kind]
     assert backend.record.tokenizer == kind
+    assert backend.record.grammar
     assert backend.record.completions_top == 100
 
 
