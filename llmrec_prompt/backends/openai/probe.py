@@ -242,7 +242,7 @@ class _Findings:
         if len(vectors) == 2 and vectors[0] != vectors[1]:
             self.facts["dimensions"] = len(vectors[0])
         else:
-            self.missing["embeddings"] = why or "no vectors came back"
+            self.missing["embeddings"] = why or "no vector for each text came back"
 
 
 def keeping_to(record: Record, schema: Mapping[str, Any]) -> dict[str, Any]:

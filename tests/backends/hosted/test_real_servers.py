@@ -1,7 +1,12 @@
 """The same file behind real servers and in this process: what a server can do it does alike."""
 
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from llmrec_prompt.adapters import find
 from llmrec_prompt.backends import Hosted, load_backend, parse_ref
 from llmrec_prompt.backends.loading import gguf_file
 from llmrec_prompt.errors import Unsupported
@@ -26,15 +31,21 @@ def local(own_cache):
     backend.close()
 
 
+@contextmanager
+def on_server(kind, **how):
+    absent = missing(kind)
+    if absent:
+        pytest.skip(f"{kind} is NOT TESTED: {', '.join(absent)} not installed")
+    with real_server(kind, gguf_file(parse_ref("smollm2"))[0], context=1024, **how) as url:
+        backend = load_backend("openai:smollm2", hosted=Hosted(base_url=url, concurrency=1, refresh=True))
+        yield backend
+        backend.close()
+
+
 @pytest.fixture(scope="module", params=["llama-server", "llama-cpp-python"])
 def served(request, own_cache):
-    absent = missing(request.param)
-    if absent:
-        pytest.skip(f"{request.param} is NOT TESTED: {', '.join(absent)} not installed")
-    with real_server(request.param, gguf_file(parse_ref("smollm2"))[0], context=1024) as url:
-        backend = load_backend("openai:smollm2", hosted=Hosted(base_url=url, concurrency=1))
+    with on_server(request.param) as backend:
         yield request.param, backend
-        backend.close()
 
 
 def test_what_they_give(served):
@@ -81,3 +92,37 @@ def test_a_list_holds_numbers_only(served):
     ranking = rank(ListedRanker(backend, PROMPTER), HISTORY, CANDIDATES)
     assert sorted(ranking.ids) == sorted(item.item_id for item in CANDIDATES)
     assert not {"listed_unknown", "unusable_answer"} & ranking.provenance.events.keys()
+
+
+def test_states_are_embeddings_pooled_at_the_end(local):
+    texts = ["Alien (1979)", "Films that a person saw:\nHeat\n", "Amélie"]
+    with on_server("llama-server", embeddings=True) as backend:
+        assert "embed" in backend.info.can
+        for here, there in zip(local.embed(texts), backend.embed(texts), strict=True):
+            assert here @ there / np.linalg.norm(here) / np.linalg.norm(there) > 0.9999
+
+
+def test_a_vector_for_each_token_is_no_embedding(own_cache):
+    with on_server("llama-cpp-python", embeddings=True) as backend:
+        assert "embed" not in backend.info.can
+        assert "no vector for each text" in backend.info.remarks["embed"]
+
+
+def test_adapters_are_chosen_by_request(local):
+    """A, B, none, A: each answer is that of the adapter in this process, nothing of another is left in it."""
+    a, b = (str(find(name).folder) for name in ("smollm2-movies", "smollm2-games"))
+    prompt, labels = "The sky is blue. True or false? Answer:", [" True", " False"]
+
+    def answer(backend, adapter):
+        backend.use(adapter)
+        choice = backend.choose([prompt], labels)[0]
+        assert not choice.outside
+        return (*choice.logprobs, 2 * choice.mass)
+
+    expected = {adapter: answer(local, adapter) for adapter in (a, b, None)}
+    for one, other in ((a, b), (a, None), (b, None)):
+        assert np.abs(np.subtract(expected[one], expected[other])).max() > 2 * NEAR
+    twins = tuple(str(local.write_twin(Path(folder))) for folder in (a, b))
+    with on_server("llama-server", adapters=twins) as backend:
+        for adapter in (a, b, None, a):
+            assert answer(backend, adapter) == pytest.approx(expected[adapter], abs=NEAR), adapter
