@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from llmrec_prompt.backends.loading import gguf_file
 from llmrec_prompt.backends.openai.ledger import summarise
 from llmrec_prompt.errors import Unsupported
 from llmrec_prompt.rank import (
+    EncoderRanker,
     LabelRanker,
     LikelihoodRanker,
     ListedRanker,
@@ -49,7 +51,15 @@ from tests.backends.hosted.real import missing, real_server
 from tests.backends.hosted.server import MODEL, Ways, serving
 
 Asked = tuple[list[Item], list[Item], Request]
-MODES = {"likelihood": LikelihoodRanker, "label": LabelRanker, "yes_no": YesNoRanker, "listed": ListedRanker}
+Build = Callable[[Backend, Prompter], Ranker]
+MODES: dict[str, Build] = {
+    "likelihood": LikelihoodRanker,
+    "label": LabelRanker,
+    "yes_no": YesNoRanker,
+    "listed": ListedRanker,
+    "encoder": lambda backend, prompter: EncoderRanker(backend, prompter, Dataset.load(SAMPLE)),
+}
+SAMPLE = "sample:movies"
 SERVERS = ("llama-server", "llama-cpp-python")
 FAULTS = ((429, {"Retry-After": "0.05"}, "slow down"), (500, {}, "oh"), "cut")
 SHARE = 0.2
@@ -69,7 +79,7 @@ def main() -> None:
     parser.add_argument("--single", action="store_true", help="`same` with a file in single precision")
     parser.add_argument("--base-url", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    dataset = Dataset.load("sample:movies")
+    dataset = Dataset.load(SAMPLE)
     prompter = Prompter(load_domain("movies"), catalogue=dataset.items)
     asked = drawn(dataset, options.users, options.candidates)
     if options.what == "same":
@@ -95,19 +105,24 @@ def drawn(dataset: Dataset, users: int, candidates: int) -> list[Asked]:
 def same(prompter: Prompter, asked: list[Asked], given: argparse.Namespace) -> None:
     """A row for each server and mode: how far scores differ, how alike orders are."""
     file = single_precision_copy("smollm2") if given.single else gguf_file(parse_ref("smollm2"))[0]
-    how = {"context": 2048, "threads": given.threads}
-    local = LlamaCppBackend(file, ref="smollm2", model_hash="same", **how)
+    local = LlamaCppBackend(file, ref="smollm2", model_hash="same", context=2048, threads=given.threads)
     print("| server | mode | users | same order | Spearman, mean and least | score difference | events |")
     print("|---|---|---|---|---|---|---|")
     for kind in given.servers:
         if missing(kind):
             print(f"| {kind} | | not installed: {', '.join(missing(kind))} | | | | |")
             continue
-        with real_server(kind, file, threads=given.threads, exact=given.single) as url:
-            backend = load_backend("openai:smollm2", hosted=Hosted(base_url=url, concurrency=1, refresh=True))
-            for mode in given.modes:
-                compare(kind, mode, local, backend, prompter, asked)
-            backend.close()
+        for embeddings in (False, True):
+            modes = [mode for mode in given.modes if (mode == "encoder") == embeddings]
+            if not modes:
+                continue
+            how = {"threads": given.threads, "exact": given.single, "embeddings": embeddings}
+            with real_server(kind, file, **how) as url:
+                hosted = Hosted(base_url=url, concurrency=1, refresh=True)
+                backend = load_backend("openai:smollm2", hosted=hosted)
+                for mode in modes:
+                    compare(kind, mode, local, backend, prompter, asked)
+                backend.close()
     local.close()
 
 
