@@ -4,18 +4,20 @@
 
 Leave-last-out as in eval/results.py, on users whose histories no adapter was trained on. Networks (SASRec,
 LSTM, item-kNN) are fitted on the very users that the adapter was trained on. Every answer is kept under
-runs/adaptation, so that a second call only does what is missing.
+runs/adaptation, so that a second call only does what is missing. A call renews the tables of the sets it is
+given and leaves the page's others as they are.
 """
 
 import argparse
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from results import sections
 
 from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.recipe import Source
@@ -53,7 +55,7 @@ METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@10", "mrr")
 HEAD = """# Results with adapters
 
 Written by `{command}`;
-rerun it to get the same tables. Rows that `--without` names are shown where they were computed before.
+rerun it to get the same tables. A call with fewer sets renews theirs.
 
 The last liked item of each of {users} users is hidden among 19 others: `uniform` negatives are drawn evenly
 from what the user has not consumed, `popular` ones by popularity. No adapter was trained on a tested user
@@ -122,22 +124,24 @@ def main() -> None:
     from llmrec_prompt.backends import load_backend
 
     given.backend, given.store = load_backend(given.model), ScoreStore()
-    precision = os.environ.get("LLMREC_PRECISION")
-    command = " ".join(
-        [
-            *([f"LLMREC_PRECISION={precision}"] if precision else []),
-            "python eval/adaptation.py",
-            *sys.argv[1:],
-        ]
-    )
-    parts = [HEAD.format(users=given.users, command=command)]
+    found = sections(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
     for name in given.sets:
         if not (given.data / name).is_dir():
             sys.exit(f"{given.data / name} is not there. Say --data FOLDER.")
         for negatives in ("uniform", "popular"):
-            parts.append(section(given, name, negatives))
-            given.out.write_text("\n".join(parts), encoding="utf-8")
+            found[f"{name}, {negatives} negatives"] = section(given, name, negatives)
+            head = HEAD.format(users=given.users, command=command(given, found))
+            write_atomically(given.out, "\n".join([head, *found.values()]))
             print(f"{name}, {negatives}: written to {given.out}", flush=True)
+
+
+def command(given: argparse.Namespace, found: Iterable[str]) -> str:
+    """What writes the whole page anew."""
+    precision = os.environ.get("LLMREC_PRECISION")
+    sets = dict.fromkeys(title.partition(",")[0] for title in found)
+    parts = [f"LLMREC_PRECISION={precision}"] if precision else []
+    parts += ["python eval/adaptation.py --sets", *sets, "--users", str(given.users), "--model", given.model]
+    return " ".join([*parts, "--out", str(given.out)])
 
 
 def section(given: argparse.Namespace, name: str, negatives: str) -> str:
