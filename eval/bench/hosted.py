@@ -105,7 +105,8 @@ def drawn(dataset: Dataset, users: int, candidates: int) -> list[Asked]:
 def same(prompter: Prompter, asked: list[Asked], given: argparse.Namespace) -> None:
     """A row for each server and mode: how far scores differ, how alike orders are."""
     file = single_precision_copy("smollm2") if given.single else gguf_file(parse_ref("smollm2"))[0]
-    local = LlamaCppBackend(file, ref="smollm2", model_hash="same", context=2048, threads=given.threads)
+    how = {"context": 2048, "threads": given.threads, "exact": given.single}
+    local = LlamaCppBackend(file, ref="smollm2", model_hash="same", **how)
     print("| server | mode | users | same order | Spearman, mean and least | score difference | events |")
     print("|---|---|---|---|---|---|---|")
     for kind in given.servers:
@@ -116,8 +117,7 @@ def same(prompter: Prompter, asked: list[Asked], given: argparse.Namespace) -> N
             modes = [mode for mode in given.modes if (mode == "encoder") == embeddings]
             if not modes:
                 continue
-            how = {"threads": given.threads, "exact": given.single, "embeddings": embeddings}
-            with real_server(kind, file, **how) as url:
+            with real_server(kind, file, **how, embeddings=embeddings) as url:
                 hosted = Hosted(base_url=url, concurrency=1, refresh=True)
                 backend = load_backend("openai:smollm2", hosted=hosted)
                 for mode in modes:
