@@ -24,7 +24,7 @@ from llmrec_prompt.adapt.recipe import Source
 from llmrec_prompt.adapters import Adapter, Card, find
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.cli.output import progress
-from llmrec_prompt.data import Dataset
+from llmrec_prompt.data import Dataset, leave_last_out
 from llmrec_prompt.errors import MissingExtra
 from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
 from llmrec_prompt.evaluate.offline import check_leak
@@ -57,7 +57,7 @@ HEAD = """# Results with adapters
 Written by `{command}`;
 rerun it to get the same tables. A call with fewer sets renews theirs.
 
-The last liked item of each of {users} users is hidden among 19 others: `uniform` negatives are drawn evenly
+The last liked item of each user is hidden among 19 others: `uniform` negatives are drawn evenly
 from what the user has not consumed, `popular` ones by popularity. No adapter was trained on a tested user
 (each adapter's `users.txt` is checked). `encoder` is SmolLM2-135M under the adapter: the states after the
 history and after each of its items against the state after the candidate, plus log popularity with the
@@ -110,6 +110,12 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     parser.add_argument("--users", type=int, default=200)
+    parser.add_argument(
+        "--leave-out",
+        default="",
+        metavar="FROM:TO",
+        help="places, in the seeded order, of users who helped to choose how we score: not in the tables",
+    )
     parser.add_argument("--model", default="hf:smollm2", help="the model reference that scores")
     parser.add_argument("--sets", nargs="*", default=list(TABLES))
     parser.add_argument(
@@ -130,7 +136,7 @@ def main() -> None:
             sys.exit(f"{given.data / name} is not there. Say --data FOLDER.")
         for negatives in ("uniform", "popular"):
             found[f"{name}, {negatives} negatives"] = section(given, name, negatives)
-            head = HEAD.format(users=given.users, command=command(given, found))
+            head = HEAD.format(command=command(given, found))
             write_atomically(given.out, "\n".join([head, *found.values()]))
             print(f"{name}, {negatives}: written to {given.out}", flush=True)
 
@@ -141,6 +147,7 @@ def command(given: argparse.Namespace, found: Iterable[str]) -> str:
     sets = dict.fromkeys(title.partition(",")[0] for title in found)
     parts = [f"LLMREC_PRECISION={precision}"] if precision else []
     parts += ["python eval/adaptation.py --sets", *sets, "--users", str(given.users), "--model", given.model]
+    parts += ["--leave-out", given.leave_out] if given.leave_out else []
     return " ".join([*parts, "--out", str(given.out)])
 
 
@@ -152,7 +159,17 @@ def section(given: argparse.Namespace, name: str, negatives: str) -> str:
     values: Values = {}
     for group, make in GROUPS.items():
         values |= run_group(table, group, make)
-    return "\n".join([*rows(table, values), ""])
+    return "\n".join([*rows(table, values, tested(given, dataset, values)), ""])
+
+
+def tested(given: argparse.Namespace, dataset: Dataset, values: Values) -> list[str]:
+    """The users that the tables are about."""
+    users = set(values["encoder"])
+    if given.leave_out:
+        begin, end = map(int, given.leave_out.split(":"))
+        order = [case.user_id for case in leave_last_out(dataset, users=None, seed=0).cases]
+        users -= set(order[begin:end])
+    return sorted(users)
 
 
 def run_group(table: Table, group: str, make: Callable[[Table], dict[str, Ranker]]) -> Values:
@@ -267,9 +284,8 @@ def source_of(card: Card, name: str) -> Source | None:
     return None
 
 
-def rows(table: Table, values: Values) -> Iterator[str]:
+def rows(table: Table, values: Values, users: list[str]) -> Iterator[str]:
     """The table, the best first, with a test of every row against the encoder."""
-    users = sorted(values["encoder"])
     per_user = {n: np.array([v[u]["ndcg@10"] for u in users]) for n, v in values.items()}
     card = table.adapter.card
     yield f"## {table.name}, {table.negatives} negatives"
@@ -277,7 +293,7 @@ def rows(table: Table, values: Values) -> Iterator[str]:
     domain = table.exam.train.domain
     weight = weight_of(card, table.negatives, None, domain)
     seen = f"popularity weight {weight:g}" if domain in card.templates else "never trained here"
-    yield f"Adapter `{card.name}`, {seen}."
+    yield f"{len(users)} users, adapter `{card.name}`, {seen}."
     yield ""
     yield f"| ranker | {' | '.join(METRICS)} | encoder minus row (p) |"
     yield "|---|" + "---|" * (len(METRICS) + 1)
