@@ -29,6 +29,7 @@ PACKAGES = (
     "peft",
     "sentence-transformers",
     "gguf",
+    "llguidance",
     "pyarrow",
     "openai",
 )
