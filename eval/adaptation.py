@@ -59,7 +59,8 @@ rerun it to get the same tables. A call with fewer sets renews theirs.
 
 The last liked item of each user is hidden among 19 others: `uniform` negatives are drawn evenly
 from what the user has not consumed, `popular` ones by popularity. No adapter was trained on a tested user
-(each adapter's `users.txt` is checked). `encoder` is SmolLM2-135M under the adapter: the states after the
+(each adapter's `users.txt` is checked), and none of the users whom `--leave-out` names, who helped to choose
+how we score. `encoder` is SmolLM2-135M under the adapter: the states after the
 history and after each of its items against the state after the candidate, plus log popularity with the
 weight that the card says for these negatives (chosen on validation users). Where the adapter was never
 trained, and without one, it is the centred states of the history's items against the candidate's alone.
