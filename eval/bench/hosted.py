@@ -105,8 +105,10 @@ def drawn(dataset: Dataset, users: int, candidates: int) -> list[Asked]:
 def same(prompter: Prompter, asked: list[Asked], given: argparse.Namespace) -> None:
     """A row for each server and mode: how far scores differ, how alike orders are."""
     file = single_precision_copy("smollm2") if given.single else gguf_file(parse_ref("smollm2"))[0]
-    how = {"context": 2048, "threads": given.threads, "exact": given.single}
-    local = LlamaCppBackend(file, ref="smollm2", model_hash="same", **how)
+    exact = "all" if given.single else "scores"
+    size = {"context": 2048, "threads": given.threads}
+    identity = f"same-{os.getpid()}"  # states kept by an earlier call may be of another precision
+    local = LlamaCppBackend(file, ref="smollm2", model_hash=identity, exact=exact, **size)
     print("| server | mode | users | same order | Spearman, mean and least | score difference | events |")
     print("|---|---|---|---|---|---|---|")
     for kind in given.servers:
@@ -117,7 +119,8 @@ def same(prompter: Prompter, asked: list[Asked], given: argparse.Namespace) -> N
             modes = [mode for mode in given.modes if (mode == "encoder") == embeddings]
             if not modes:
                 continue
-            with real_server(kind, file, **how, embeddings=embeddings) as url:
+            how = {"exact": given.single, "embeddings": embeddings, **size}
+            with real_server(kind, file, **how) as url:
                 hosted = Hosted(base_url=url, concurrency=1, refresh=True)
                 backend = load_backend("openai:smollm2", hosted=hosted)
                 for mode in modes:

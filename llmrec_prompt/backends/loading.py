@@ -54,7 +54,7 @@ def _load_llama(ref: ModelRef, context: int, threads: int | None) -> Backend:
         model_hash=digest,
         context=context,
         threads=threads,
-        exact=ref.target in PACKAGED,
+        exact="scores" if ref.target in PACKAGED else "nothing",
     )
 
 

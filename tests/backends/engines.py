@@ -35,7 +35,7 @@ def load_single_precision(model: str) -> Backend:
     from llmrec_prompt.backends.llama_cpp import LlamaCppBackend
 
     path = single_precision_copy(model)
-    return LlamaCppBackend(path, ref=model, model_hash="f32", context=CONTEXT, exact=True)
+    return LlamaCppBackend(path, ref=model, model_hash="f32", context=CONTEXT, exact="scores")
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,12 @@ class States:
         tokens: most tokens of one text.
         batch: most tokens of one evaluation.
         threads: CPU threads.
+        exact: whether attention is in single precision.
     """
 
-    def __init__(self, model: Model, *, tokens: int, batch: int, threads: int) -> None:
+    def __init__(self, model: Model, *, tokens: int, batch: int, threads: int, exact: bool) -> None:
         self._model, self._size, self._batch, self._threads = model, tokens, batch, threads
+        self._exact = exact
         self._adapter: Any = None
         self._made: Context | None = None
 
@@ -35,7 +37,7 @@ class States:
     def _context(self) -> Context:
         if self._made is None:
             size = {"tokens": self._size, "batch": self._batch, "threads": self._threads}
-            self._made = Context(self._model, **size, exact=False)
+            self._made = Context(self._model, **size, exact=self._exact)
             self._made.set_adapter(self._adapter)
         return self._made
 
