@@ -149,6 +149,7 @@ def command(given: argparse.Namespace, found: Iterable[str]) -> str:
     parts = [f"LLMREC_PRECISION={precision}"] if precision else []
     parts += ["python eval/adaptation.py --sets", *sets, "--users", str(given.users), "--model", given.model]
     parts += ["--leave-out", given.leave_out] if given.leave_out else []
+    parts += ["--without", *given.without] if given.without else []
     return " ".join([*parts, "--out", str(given.out)])
 
 

@@ -1,4 +1,4 @@
-"""A conversation in a model's own chat format, in pieces that say what is format and what content.
+"""A conversation in a model's own chat format, in pieces that say what is format and what is content.
 
 Contents are tokenised without special parsing, so no message can open or close a turn.
 """
