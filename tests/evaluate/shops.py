@@ -12,12 +12,15 @@ THINGS = ("cup", "lamp", "chair", "door", "roof")
 FILES = ("report.json", "report.md", "report.html")
 
 
-def shop(folder, users=12, length=4):
-    """`users` who walk through 30 items, one after the other: who has been where tells where one goes."""
+def shop(folder, users=12, length=4, start=lambda u: u * u):
+    """`users` who walk through 30 items, one after the other: who has been where tells where one goes.
+
+    With a `start` such as `lambda u: 7 * u` every item is equally often the last one.
+    """
     items = [Item(item_id=f"i{n}", title=f"{word} {thing}") for n, (word, thing) in enumerate(
         (word, thing) for word in WORDS for thing in THINGS)]  # fmt: skip
     rows = [
-        Interaction(f"u{u}", f"i{(u * u + n) % 30}", None, n) for u in range(users) for n in range(length)
+        Interaction(f"u{u}", f"i{(start(u) + n) % 30}", None, n) for u in range(users) for n in range(length)
     ]
     write_two_file(Dataset.from_rows(items, rows, name="shop", domain="shopping"), folder)
     return str(folder)
