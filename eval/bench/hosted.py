@@ -7,8 +7,9 @@
 `same` ranks in this process and through real servers of the same file (llama-server from xllamacpp,
 llama-cpp-python's own), in each mode that the server can serve; `--single` in single precision throughout, so
 that what is left of differences is no rounding. `faults` asks a server that fails a fifth of
-its requests. `kill` stops a run half-way (SIGTERM, SIGKILL), resumes it, and counts requests that were asked
-twice. The last two use the fault server of the tests, so this runs from the repository.
+its requests. `kill` stops a run half-way (SIGTERM, SIGKILL; with single calls, and with a batch that is under
+way), resumes it, and counts requests that were asked twice. The last two use the fault server of the tests,
+so this runs from the repository.
 """
 
 import argparse
@@ -48,7 +49,7 @@ from llmrec_prompt.templates import Prompter, load_domain
 from llmrec_prompt.types import Item
 from tests.backends.engines import single_precision_copy
 from tests.backends.hosted.real import missing, real_server
-from tests.backends.hosted.server import MODEL, Ways, serving
+from tests.backends.hosted.server import MODEL, Server, Ways, serving
 
 Asked = tuple[list[Item], list[Item], Request]
 Build = Callable[[Backend, Prompter], Ranker]
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--modes", nargs="*", default=list(MODES), choices=list(MODES), help="for `same`")
     parser.add_argument("--single", action="store_true", help="`same` with a file in single precision")
     parser.add_argument("--base-url", help=argparse.SUPPRESS)
+    parser.add_argument("--batch", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     dataset = Dataset.load(SAMPLE)
     prompter = Prompter(load_domain("movies"), catalogue=dataset.items)
@@ -85,7 +87,7 @@ def main() -> None:
     if options.what == "same":
         same(prompter, asked, options)
     elif options.what == "child":
-        answer_all(options.base_url, prompter, asked)
+        answer_all(options.base_url, prompter, asked, options.batch)
     else:
         with tempfile.TemporaryDirectory() as cache:
             os.environ["LLMREC_CACHE"] = cache
@@ -180,53 +182,69 @@ def faults(prompter: Prompter, asked: list[Asked]) -> None:
 
 
 def kill(prompter: Prompter, asked: list[Asked]) -> None:
-    """A child is stopped when half of the requests are in; another one goes on. Once by each signal."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        with tempfile.TemporaryDirectory() as cache:
-            os.environ["LLMREC_CACHE"] = cache
-            stop_half_way(asked, how)
+    """A child is stopped half-way; another one goes on. By each signal, with single calls and a batch."""
+    for batch in (False, True):
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with tempfile.TemporaryDirectory() as cache:
+                os.environ["LLMREC_CACHE"] = cache
+                stop_half_way(asked, how, batch)
 
 
-def stop_half_way(asked: list[Asked], how: signal.Signals) -> None:
+def stop_half_way(asked: list[Asked], how: signal.Signals, batch: bool) -> None:
     """Print how many requests were made before and in all, and how many of them twice."""
-    with serving(Ways()) as server:
+    with serving(Ways(batch_looks=3)) as server:
         connect(server.url, None).close()
         server.forget()
         server.ways.fault = lambda number, path: time.sleep(0.01)
         need = len(asked) * 4  # a label ranking asks in four orders
+        half = (
+            (lambda: any(server.shelf.looks.values())) if batch else (lambda: len(server.seen) >= need // 2)
+        )
         arguments = [sys.executable, __file__, "child", "--users", str(len(asked)), "--base-url", server.url]
+        arguments += ["--batch"] * batch
         child = subprocess.Popen(arguments)
-        while len(server.seen) < need // 2 and child.poll() is None:
+        while not half() and child.poll() is None:
             time.sleep(0.002)
         child.send_signal(how)
         child.wait()
-        killed = len(server.seen)
+        killed = len(requests_at(server))
         subprocess.run(arguments, check=True)
-        counts = Counter(body for _, body, _ in server.seen)
-        twice = sum(n - 1 for n in counts.values())
-        print(f"{how.name} after {killed} of {need} requests; {len(server.seen)} in the end; twice: {twice}")
+        counts = Counter(requests_at(server))
+        total, twice = sum(counts.values()), sum(n - 1 for n in counts.values())
+        what = f"in {len(server.shelf.batches)} batch" if batch else "one by one"
+        print(f"{what}: {how.name} after {killed} of {need} requests; {total} in the end; twice: {twice}")
         assert len(counts) == need
-        assert twice <= (Hosted().concurrency if how == signal.SIGKILL else 0)
+        assert twice <= (Hosted().concurrency if how == signal.SIGKILL and not batch else 0)
 
 
-def connect(url: str, ledger: Path | None) -> Backend:
+def requests_at(server: Server) -> list[bytes]:
+    """The bodies of all requests to the model, sent singly or in batches."""
+    single = [body for path, body, _ in server.seen if not path.startswith(("/v1/files", "/v1/batches"))]
+    files = [server.shelf.files[batch["input_file_id"]] for batch in server.shelf.batches.values()]
+    return single + [line for file in files for line in file.splitlines()]
+
+
+def connect(url: str, ledger: Path | None, batch: bool = False) -> Backend:
     """A backend on the fault server."""
-    return load_backend(f"openai:{MODEL}", hosted=Hosted(base_url=url, ledger=ledger))
+    hosted = Hosted(base_url=url, ledger=ledger, batch=batch, batch_poll=0.5)
+    return load_backend(f"openai:{MODEL}", hosted=hosted)
 
 
-def ranked(url: str, prompter: Prompter, asked: list[Asked], ledger: Path | None) -> list[Ranking]:
-    """All users by labels, eight at a time."""
-    backend = connect(url, ledger)
+def ranked(
+    url: str, prompter: Prompter, asked: list[Asked], ledger: Path | None, batch: bool = False
+) -> list[Ranking]:
+    """All users by labels, eight at a time, or as many as a batch takes."""
+    backend = connect(url, ledger, batch)
     ranker: Ranker = LabelRanker(backend, prompter)
-    found = list(rank_many(ranker, asked, workers=8))
+    found = list(rank_many(ranker, asked, workers=backend.info.at_once if batch else 8))
     backend.close()
     return found
 
 
-def answer_all(url: str, prompter: Prompter, asked: list[Asked]) -> None:
+def answer_all(url: str, prompter: Prompter, asked: list[Asked], batch: bool) -> None:
     """What is killed; SIGTERM ends it as it ends `llmrec`."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    ranked(url, prompter, asked, None)
+    ranked(url, prompter, asked, None, batch)
 
 
 if __name__ == "__main__":

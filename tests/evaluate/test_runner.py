@@ -82,7 +82,7 @@ PEEKS = {
 
 @pytest.fixture(scope="module")
 def even(tmp_path_factory):
-    """Every item is a target twice: were some targets more often, no fixed order would hit as guessing does."""
+    """Every item is a target twice: else a fixed order does not hit as guessing does."""
     folder = shop(tmp_path_factory.mktemp("even"), users=60, length=5, start=lambda u: 7 * u)
     return Dataset.load(folder)
 

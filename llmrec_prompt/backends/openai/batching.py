@@ -1,7 +1,7 @@
 """OpenAI's Batch API: calls that come together leave as one file and are answered within a day, at less.
 
-A batch that was sent is noted on disk before it is waited for. Whoever asks the same calls again, after a
-kill too, waits for that batch and sends nothing.
+A batch is noted on disk before it is sent, and until its answers are kept. Whoever asks the same calls again,
+after a kill too, waits for that batch and sends nothing.
 
 Source: https://platform.openai.com/docs/guides/batch (requests and answers as JSON lines, told apart by their
 `custom_id`; at most 50,000 requests a file; all of one endpoint).
@@ -10,7 +10,7 @@ Source: https://platform.openai.com/docs/guides/batch (requests and answers as J
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import openai
 
 from llmrec_prompt.backends.openai.failures import explain_status, without_secrets
-from llmrec_prompt.cache import write_atomically
+from llmrec_prompt.backends.openai.noted import Note, Notes
 from llmrec_prompt.errors import BackendError
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ GATHER_S = 1.0
 """A batch leaves when no further call has come for so long."""
 ENDED = ("cancelled", "completed", "expired", "failed")
 Body = Mapping[str, Any]
+Keep = Callable[[str, Any], None]
 
 
 class Batches:
@@ -37,16 +38,18 @@ class Batches:
         sdk: the server.
         ref: the model, for messages.
         folder: where batches under way are noted.
+        keep: keeps an answer by the key of its call; whoever finds it there sees whether it can be used.
         poll: seconds between two looks at a batch.
     """
 
-    def __init__(self, sdk: openai.AsyncOpenAI, ref: str, folder: Path, *, poll: float) -> None:
-        self._sdk, self._ref, self._folder, self._poll = sdk, ref, folder, poll
+    def __init__(self, sdk: openai.AsyncOpenAI, ref: str, folder: Path, keep: Keep, *, poll: float) -> None:
+        self._sdk, self._ref, self._keep, self._poll = sdk, ref, keep, poll
         self._asked: dict[str, asyncio.Future[Any]] = {}
         self._waiting: dict[str, list[tuple[str, Body]]] = {}
         self._came = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._under_way = _noted(folder)
+        self._notes = Notes(folder)
+        self._under_way = self._notes.of_calls()
         self._watched: dict[str, asyncio.Task[None]] = {}
 
     async def send(self, path: str, body: Body, key: str) -> Any:
@@ -61,7 +64,7 @@ class Batches:
             BackendError: the batch failed, or the server refused this call of it.
         """
         known = key in self._asked
-        future = self._future(key)
+        future = self._asked.setdefault(key, asyncio.get_running_loop().create_future())
         if key in self._under_way:
             self._watch(self._under_way[key])
         elif not known:
@@ -114,78 +117,89 @@ class Batches:
         ]
         content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
         file = await self._sdk.files.create(file=("calls.jsonl", content), purpose="batch")
-        where: Any = f"/v1{path}"
-        batch = await self._sdk.batches.create(input_file_id=file.id, endpoint=where, completion_window="24h")
-        keys = [key for key, _ in calls]
-        write_atomically(self._folder / f"{batch.id}.json", json.dumps(keys))
-        self._under_way |= dict.fromkeys(keys, batch.id)
+        note = Note(file.id, path, tuple(key for key, _ in calls))
+        self._notes.write(note)
+        try:
+            await self._create(note)
+        finally:
+            if note.file in self._notes:  # not refused: whoever asks again looks for it first
+                self._under_way |= dict.fromkeys(note.keys, note.file)
+        self._watch(note.file)
+
+    async def _create(self, note: Note) -> Note:
+        """Have a file answered."""
+        where: Any = f"/v1{note.path}"
+        try:
+            batch = await self._sdk.batches.create(
+                input_file_id=note.file, endpoint=where, completion_window="24h"
+            )
+        except openai.APIStatusError:
+            self._forget(note)
+            raise
         log.warning(
             "Batch %s with %d calls was sent; it is answered within a day. Stop whenever you like: "
             "the same command goes on waiting for it.",
             batch.id,
-            len(keys),
+            len(note.keys),
         )
-        self._watch(batch.id)
+        return self._notes.taken(note.file, batch.id)
 
-    def _watch(self, batch: str) -> None:
-        if batch not in self._watched:
-            keys = [key for key, known in self._under_way.items() if known == batch]
-            self._watched[batch] = self._begin(self._guarded(keys, self._wait(batch, keys)))
+    async def _found(self, note: Note) -> Note:
+        """A batch that a process was killed over while it sent it: the server's list says whether it did."""
+        async for batch in self._sdk.batches.list(limit=100):
+            if batch.input_file_id == note.file:
+                return self._notes.taken(note.file, batch.id)
+        return await self._create(note)
 
-    async def _wait(self, batch_id: str, keys: Sequence[str]) -> None:
+    def _forget(self, note: Note) -> None:
+        self._notes.drop(note.file)
+        for key in note.keys:
+            self._under_way.pop(key, None)
+
+    def _watch(self, file: str) -> None:
+        if file not in self._watched:
+            self._watched[file] = self._begin(self._guarded(self._notes[file].keys, self._wait(file)))
+
+    async def _wait(self, file: str) -> None:
         """Look at a batch until it has ended, then hand its answers out."""
         try:
-            await self._answers(batch_id, keys)
+            note = self._notes[file]
+            await self._answers(note if note.batch else await self._found(note))
         finally:
-            self._watched.pop(batch_id, None)
+            self._watched.pop(file, None)
 
-    async def _answers(self, batch_id: str, keys: Sequence[str]) -> None:
-        batch = await self._sdk.batches.retrieve(batch_id)
+    async def _answers(self, note: Note) -> None:
+        batch = await self._sdk.batches.retrieve(note.batch)
         while batch.status not in ENDED:
             await asyncio.sleep(self._poll)
-            batch = await self._sdk.batches.retrieve(batch_id)
+            batch = await self._sdk.batches.retrieve(note.batch)
         for file in (batch.output_file_id, batch.error_file_id):
             if file:
                 for line in (await self._sdk.files.content(file)).text.splitlines():
                     self._hand_out(json.loads(line))
-        (self._folder / f"{batch_id}.json").unlink(missing_ok=True)
-        for key in keys:
-            self._under_way.pop(key, None)
-        self._fail(keys, BackendError(_unanswered(batch, self._ref), retryable=True))
+        self._forget(note)
+        self._fail(note.keys, BackendError(_unanswered(batch, self._ref), retryable=True))
 
     def _hand_out(self, line: Mapping[str, Any]) -> None:
-        future = self._future(str(line["custom_id"]))
-        if future.done():
+        """Keep an answer, and give it to whoever waits for it; one that nobody asked yet is found kept."""
+        key, reply = str(line["custom_id"]), line.get("response") or {}
+        status = int(reply.get("status_code") or 0)
+        if status == 200:
+            self._keep(key, reply["body"])
+        future = self._asked.get(key)
+        if future is None or future.done():
             return
-        reply = line.get("response") or {}
-        if reply.get("status_code") == 200:
+        if status == 200:
             future.set_result(reply["body"])
         else:
             body = (reply.get("body") or {}).get("error") or line.get("error")
-            future.set_exception(explain_status(int(reply.get("status_code") or 0), body, self._ref))
-            future.exception()  # whoever does not ask for it shall not be warned of it
-
-    def _future(self, key: str) -> asyncio.Future[Any]:
-        """Of a call; one that nobody has asked yet may be asked later."""
-        return self._asked.setdefault(key, asyncio.get_running_loop().create_future())
+            future.set_exception(explain_status(status, body, self._ref))
 
     def _fail(self, keys: Sequence[str], error: BackendError) -> None:
         for key in keys:
-            future = self._future(key)
-            if not future.done():
+            future = self._asked.get(key)
+            if future is not None and not future.done():
                 future.set_exception(error)
-                future.exception()
-
-
-def _noted(folder: Path) -> dict[str, str]:
-    """Call → batch, of all batches that were under way when a process ended."""
-    found: dict[str, str] = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            found |= dict.fromkeys(json.loads(path.read_text(encoding="utf-8")), path.stem)
-        except (OSError, ValueError):
-            continue
-    return found
 
 
 def _unanswered(batch: Any, ref: str) -> str:

@@ -87,7 +87,9 @@ class Client:
         self._settled = asyncio.Condition()
         self._store = AnswerStore(cache_dir() / "hosted" / "answers.sqlite")
         folder = cache_dir() / "hosted" / "batches" / content_key(self.base_url)[:16]
-        self._batches = Batches(self._sdk, ref, folder, poll=hosted.batch_poll) if hosted.batch else None
+        self._batches = None
+        if hosted.batch:
+            self._batches = Batches(self._sdk, ref, folder, self._store.put, poll=hosted.batch_poll)
         # Whoever forgets to close leaves no thread and no connection behind.
         self._end = weakref.finalize(self, _end, self._loop, self._sdk, self._store)
 
@@ -142,7 +144,7 @@ class Client:
         payload = encode(call.body)
         key = content_key(self.base_url, call.path, payload.decode())
         kept = self._store.get(key)
-        if kept is not None:
+        if kept is not None and _passes(call, kept):
             self._ledger.write(time=_now(), path=call.path, key=key, status="stored")
             return kept
         most = _most(call.body, payload)
@@ -262,6 +264,15 @@ async def _count_status(response: Any) -> None:
         counts["replies"] += 1
         if response.status_code >= 400:
             counts[str(response.status_code)] += 1
+
+
+def _passes(call: Call, kept: Any) -> bool:
+    """Whether a kept reply can be used: a batch's are kept before anybody looks at them."""
+    try:
+        call.check(kept)
+    except LlmrecError:
+        return False
+    return True
 
 
 def _most(body: Mapping[str, Any], payload: bytes) -> Tokens:

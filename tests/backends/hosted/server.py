@@ -87,7 +87,7 @@ class Ways:
     """From the request's number to what its reply says besides."""
     fault: Callable[[int, str], Any] = lambda number, path: None
     """From the request's number (from 0) and path to a fault, or None: (status, headers, message), `cut`,
-    `malformed`, `hang`."""
+    `malformed`, `hang`, `gone` (not a byte in reply)."""
 
 
 class Refused(Exception):
@@ -168,6 +168,9 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(status, {"error": {"message": message}}, headers)
         if fault == "hang":
             time.sleep(0.5)
+        if fault == "gone":
+            self.close_connection = True
+            return None
         try:
             if self.path.startswith(("/v1/files", "/v1/batches")):
                 body = self.server.shelf.reply(self.path, raw)
@@ -212,10 +215,15 @@ class Shelf:
     def reply(self, path: str, raw: bytes) -> bytes:
         if not self.ways.batches:
             raise Refused(404, "Not Found")
-        parts = path.removeprefix("/v1/").split("/")
+        parts = path.removeprefix("/v1/").partition("?")[0].split("/")
         if parts[0] == "files":
             return self.files[parts[1]] if len(parts) == 3 else self._file(raw)
-        return json.dumps(self._look(parts[1]) if len(parts) == 2 else self._batch(json.loads(raw))).encode()
+        if raw:
+            return json.dumps(self._batch(json.loads(raw))).encode()
+        if len(parts) == 2:
+            return json.dumps(self._look(parts[1])).encode()
+        listed = list(self.batches.values())[::-1]
+        return json.dumps({"object": "list", "data": listed, "has_more": False}).encode()
 
     def _file(self, raw: bytes) -> bytes:
         lines = [line for line in raw.split(b"\n") if line.startswith(b'{"custom_id"')]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -13,7 +14,7 @@ from llmrec_prompt.cache import cache_dir
 from llmrec_prompt.data import Dataset, write_two_file
 from llmrec_prompt.errors import BackendError
 from llmrec_prompt.evaluate import Plan, evaluate
-from llmrec_prompt.rank import ListedRanker, Request, rank_many
+from llmrec_prompt.rank import LabelRanker, ListedRanker, Request, rank_many
 from llmrec_prompt.types import Interaction
 
 from ...rank.toys import items, prompter
@@ -111,6 +112,66 @@ from tests.backends.hosted.test_batching import orders
 batching.GATHER_S = 0.1
 orders(load_backend("openai:hash-1", hosted=Hosted(base_url=sys.argv[1], batch=True, batch_poll=0.02)))
 """
+
+
+def test_killed_while_it_sends_the_next_run_finds_the_batch(hosted):
+    """The server takes it when nobody is there any more to hear its name."""
+    ways = Ways()
+    server, _ = hosted(ways)
+    ways.fault = lambda number, path: "hang" if path == "/v1/batches" else None
+    process = subprocess.Popen([sys.executable, "-c", KILLED, server.url])
+    while "/v1/batches" not in [path for path, _, _ in server.seen]:
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert not server.shelf.batches
+    (note,) = (cache_dir() / "hosted" / "batches").rglob("*.json")
+    assert json.loads(note.read_text())["batch"] == ""
+    while not server.shelf.batches:
+        time.sleep(0.01)
+    again = hosted.connect(server, **BATCHED)
+    assert len(orders(again)) == len(ASKED)
+    assert sent(server) == ["/v1/batches"]
+
+
+def test_killed_before_it_sends_the_next_run_sends_the_file(hosted):
+    ways = Ways()
+    server, backend = hosted(ways, retries=0, **BATCHED)
+    ways.fault = lambda number, path: "gone" if path == "/v1/batches" else None
+    with pytest.raises(BackendError, match="APIConnectionError"):
+        orders(backend)
+    ways.fault = lambda number, path: None
+    assert len(orders(backend)) == len(ASKED)
+    assert len(server.shelf.batches) == 1
+    assert [path for path, _, _ in server.seen].count("/v1/files") == 1
+
+
+def test_answers_that_nobody_waits_for_are_kept_too(hosted):
+    ways = Ways(batch_looks=10**9)
+    server, _ = hosted(ways)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, server.url])
+    while not any(path.startswith("/v1/batches/") for path, _, _ in server.seen):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    ways.batch_looks = 0
+    for asked in (ASKED[:1], ASKED):
+        again = hosted.connect(server, **BATCHED)
+        assert len(orders(again, asked)) == len(asked)
+        again.close()
+    assert sent(server) == ["/v1/batches"]
+
+
+def test_an_answer_that_cannot_be_used_is_asked_again(hosted):
+    ways = Ways()
+    server, backend = hosted(ways, **BATCHED)
+    ranker = LabelRanker(backend, prompter())
+    ways.logprobs = False
+    with pytest.raises(BackendError, match="without log-probabilities"):
+        list(rank_many(ranker, ASKED[:1], workers=9))
+    ways.logprobs = True
+    assert len(list(rank_many(ranker, ASKED[:1], workers=9))) == 1
+    assert len(server.shelf.batches) == 2
 
 
 def test_killed_while_it_waits_the_next_run_waits_for_the_same_batch(hosted):
