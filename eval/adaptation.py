@@ -12,7 +12,7 @@ import argparse
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +54,7 @@ Values = dict[str, dict[str, dict[str, float]]]
 METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@10", "mrr")
 HEAD = """# Results with adapters
 
-Written by `{command}`;
-rerun it to get the same tables. A call with fewer sets renews theirs.
+Every table names the command that writes it, and its twin with the other negatives, anew.
 
 The last liked item of each user is hidden among 19 others: `uniform` negatives are drawn evenly
 from what the user has not consumed, `popular` ones by popularity. No adapter was trained on a tested user
@@ -137,17 +136,15 @@ def main() -> None:
             sys.exit(f"{given.data / name} is not there. Say --data FOLDER.")
         for negatives in ("uniform", "popular"):
             found[f"{name}, {negatives} negatives"] = section(given, name, negatives)
-            head = HEAD.format(command=command(given, found))
-            write_atomically(given.out, "\n".join([head, *found.values()]))
+            write_atomically(given.out, "\n".join([HEAD, *found.values()]))
             print(f"{name}, {negatives}: written to {given.out}", flush=True)
 
 
-def command(given: argparse.Namespace, found: Iterable[str]) -> str:
-    """What writes the whole page anew."""
+def command(given: argparse.Namespace, name: str) -> str:
+    """What writes the tables of one set anew."""
     precision = os.environ.get("LLMREC_PRECISION")
-    sets = dict.fromkeys(title.partition(",")[0] for title in found)
     parts = [f"LLMREC_PRECISION={precision}"] if precision else []
-    parts += ["python eval/adaptation.py --sets", *sets, "--users", str(given.users), "--model", given.model]
+    parts += ["python eval/adaptation.py --sets", name, "--users", str(given.users), "--model", given.model]
     parts += ["--leave-out", given.leave_out] if given.leave_out else []
     parts += ["--without", *given.without] if given.without else []
     return " ".join([*parts, "--out", str(given.out)])
@@ -295,7 +292,7 @@ def rows(table: Table, values: Values, users: list[str]) -> Iterator[str]:
     domain = table.exam.train.domain
     weight = weight_of(card, table.negatives, None, domain)
     seen = f"popularity weight {weight:g}" if domain in card.templates else "never trained here"
-    yield f"{len(users)} users, adapter `{card.name}`, {seen}."
+    yield f"{len(users)} users, adapter `{card.name}`, {seen}; by `{command(table.given, table.name)}`."
     yield ""
     yield f"| ranker | {' | '.join(METRICS)} | encoder minus row (p) |"
     yield "|---|" + "---|" * (len(METRICS) + 1)
