@@ -114,16 +114,25 @@ orders(load_backend("openai:hash-1", hosted=Hosted(base_url=sys.argv[1], batch=T
 """
 
 
+def killed_at(server, seen):
+    """A process that asks, killed when the server has seen a request to such a path."""
+    process = subprocess.Popen([sys.executable, "-c", KILLED, server.url])
+    while not any(seen(path) for path, _, _ in server.seen):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+
+
+def looks(path):
+    return path.startswith("/v1/batches/")
+
+
 def test_killed_while_it_sends_the_next_run_finds_the_batch(hosted):
     """The server takes it when nobody is there any more to hear its name."""
     ways = Ways()
     server, _ = hosted(ways)
     ways.fault = lambda number, path: "hang" if path == "/v1/batches" else None
-    process = subprocess.Popen([sys.executable, "-c", KILLED, server.url])
-    while "/v1/batches" not in [path for path, _, _ in server.seen]:
-        assert process.poll() is None
-    process.kill()
-    process.wait()
+    killed_at(server, lambda path: path == "/v1/batches")
     assert not server.shelf.batches
     (note,) = (cache_dir() / "hosted" / "batches").rglob("*.json")
     assert json.loads(note.read_text())["batch"] == ""
@@ -149,11 +158,7 @@ def test_killed_before_it_sends_the_next_run_sends_the_file(hosted):
 def test_answers_that_nobody_waits_for_are_kept_too(hosted):
     ways = Ways(batch_looks=10**9)
     server, _ = hosted(ways)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, server.url])
-    while not any(path.startswith("/v1/batches/") for path, _, _ in server.seen):
-        assert process.poll() is None
-    process.kill()
-    process.wait()
+    killed_at(server, looks)
     ways.batch_looks = 0
     for asked in (ASKED[:1], ASKED):
         again = hosted.connect(server, **BATCHED)
@@ -177,11 +182,7 @@ def test_an_answer_that_cannot_be_used_is_asked_again(hosted):
 def test_killed_while_it_waits_the_next_run_waits_for_the_same_batch(hosted):
     ways = Ways(batch_looks=10**9)
     server, _ = hosted(ways)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, server.url])
-    while not any(path.startswith("/v1/batches/") for path, _, _ in server.seen):
-        assert process.poll() is None
-    process.kill()
-    process.wait()
+    killed_at(server, looks)
     ways.batch_looks = 0
     again = load_backend("openai:hash-1", hosted=Hosted(base_url=server.url, **BATCHED))
     assert len(orders(again)) == len(ASKED)
