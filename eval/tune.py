@@ -1,9 +1,10 @@
-"""Choose the defaults of `likelihood` and `fused` on validation users.
+"""Choose the default weights of `fused` on validation users.
 
-    python eval/tune.py --data ../shared/data --sets movielens-small online-retail shakespeare-co
+    LLMREC_PRECISION=bf16 python eval/tune.py --data ../shared/data --model hf:smollm2
 
-The first 200 users of the seeded order are those that eval/results.py tests; the validation users here
-come after them. Prints NDCG@10 of every calibration and of the best fusions. Raw parts are kept under
+The users here come after those that the suites and eval/adaptation.py test, in the same seeded order. Each is
+asked three times: with logs; for a target that the logs do not know (`new item`: nobody has met it); and
+without logs. Prints NDCG@10 of every part and of the best fusions. Raw parts are kept under
 runs/tune, so that a second look at the weights costs nothing.
 """
 
@@ -11,23 +12,34 @@ import argparse
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from llmrec_prompt.backends import load_backend
 from llmrec_prompt.cli.output import progress
-from llmrec_prompt.data import Dataset, leave_last_out, sample_candidates
+from llmrec_prompt.data import Case, Dataset, leave_last_out, sample_candidates
 from llmrec_prompt.progress import track
+from llmrec_prompt.rank import Ranker
+from llmrec_prompt.rank.priors import SOURCES
 from llmrec_prompt.recommender import Recommender
+from llmrec_prompt.types import Item
 
-TESTED = 200
-CALIBRATIONS = ("catalogue", "users", "empty")
-PARTS = ("embedding", "popularity", "co-occurrence")
-GRID = {
-    "catalogue": (0, 0.5, 1),
-    "embedding": (0, 0.5, 1),
-    "popularity": (0, 0.25, 0.5, 1),
-    "co-occurrence": (0, 0.5, 1),
-}
+TESTED = {"restaurants-mx": 40, "se-quantum": 40}
+"""Users who are tested somewhere; 200 in the larger sets."""
+SETS = (
+    "movielens-small",
+    "online-retail",
+    "shakespeare-co",
+    "ifdb",
+    "nemig-de",
+    "restaurants-mx",
+    "se-quantum",
+)
+TEXT = {"likelihood": (0, 0.5, 1), "embedding": (0, 0.5, 1), "bm25": (0, 0.5, 1), "encoder": (0, 0.5, 1)}
+LOGS = {"popularity": (0, 0.25, 0.5, 1), "co-occurrence": (0, 0.5, 1, 2), "item-knn": (0, 0.5, 1, 2)}
+PARTS = (*TEXT, *LOGS)
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def main() -> None:
@@ -36,86 +48,118 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--sets", nargs="*", default=["movielens-small", "online-retail", "shakespeare-co"])
-    parser.add_argument("--users", type=int, default=60)
-    parser.add_argument("--calibrations", nargs="*", default=list(CALIBRATIONS))
+    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument("--users", type=int, default=40)
     parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--calibration", default="catalogue", choices=SOURCES, help="of the likelihood")
+    parser.add_argument("--best", type=int, default=10, help="fusions to print")
     given = parser.parse_args()
-    collected = {}
+    backend = load_backend(given.model)
+    rows = {}
     for name, negatives in itertools.product(given.sets, ("uniform", "popular")):
-        rows = collect(given, name, negatives)
-        collected[f"{name} {negatives}"] = rows
-        single = {part: round(ndcg(rows, {part: 1.0}), 3) for part in rows[0]["parts"]}
-        print(f"{name} {negatives}: {single}", flush=True)
-    print_fusions(collected)
+        rows[f"{name} {negatives}"] = collect(given, backend, name, negatives)
+    report(rows, given.best)
 
 
-def collect(given: argparse.Namespace, name: str, negatives: str) -> list[dict]:
+def collect(given: argparse.Namespace, backend: Any, name: str, negatives: str) -> list[dict[str, Any]]:
     """Raw scores of every part for each validation user, and where the target stands among the candidates."""
-    file = Path("runs/tune") / f"{name}-{negatives}-{given.users}-{'-'.join(given.calibrations)}.json"
+    how = f"{given.users}-{given.model.replace(':', '-')}-{given.calibration}"
+    file = Path("runs/tune") / f"{name}-{negatives}-{how}.json"
     if file.exists():
-        return json.loads(file.read_text())
-    dataset = Dataset.load(given.data / name)
-    cases = leave_last_out(dataset, users=TESTED + given.users, seed=0).cases[TESTED:]
+        return list(json.loads(file.read_text()))
+    dataset, tested = Dataset.load(given.data / name), TESTED.get(name, 200)
+    cases = leave_last_out(dataset, users=tested + given.users, seed=0).cases[tested:]
     train = dataset.without([(c.user_id, c.target) for c in cases])
-    made = {c: Recommender(train, model=given.model, calibration=c) for c in given.calibrations}
-    first = next(iter(made.values()))
-    rankers = {c: r.ranker_of("likelihood") for c, r in made.items()}
-    rankers |= {part: first.ranker_of(part) for part in PARTS}
-    questions = [
-        ([train.item(i) for i in c.history], sample_candidates(train, c, kind=negatives, seed=0), c.target)
-        for c in cases
-    ]
-    everything = {i: train.item(i) for _, ids, _ in questions for i in ids}
+    recommender = Recommender(train, model=backend, calibration=given.calibration)
+    rankers = {part: recommender.ranker_of(part) for part in PARTS}
+    questions = [(c, sample_candidates(train, c, kind=negatives, seed=0)) for c in cases]
+    everything = {i: train.item(i) for _, ids in questions for i in ids}
     with progress():
         for ranker in rankers.values():
             ranker.prepare(list(everything.values()))
         rows = [
-            {
-                "target": ids.index(target),
-                "parts": {
-                    n: np.asarray(r.score(history, [everything[i] for i in ids]).parts[r.name]).tolist()
-                    for n, r in rankers.items()
-                },
-            }
-            for history, ids, target in track(questions, "Users", len(questions))
+            row_of(train, rankers, case, [everything[i] for i in ids])
+            for case, ids in track(questions, f"{name}, {negatives}", len(questions))
         ]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(rows))
     return rows
 
 
-def ndcg(rows: list[dict], weights: dict[str, float]) -> float:
-    """Mean NDCG@10 of a weighted sum of z-scores; ties count as half above."""
-    values = []
-    for row in rows:
-        scores = np.sum([w * z_score(row["parts"][part]) for part, w in weights.items() if w], axis=0)
-        own = scores[row["target"]]
-        place = 1 + (scores > own).sum() + ((scores == own).sum() - 1) / 2
-        values.append(1 / np.log2(1 + place) if place <= 10 else 0.0)
-    return float(np.mean(values))
+def row_of(train: Dataset, rankers: dict[str, Ranker], case: Case, candidates: list[Item]) -> dict[str, Any]:
+    """What every part says of a user's candidates, which of them anybody has met, the target's place."""
+    history, met = [train.item(i) for i in case.history], train.met()
+    return {
+        "target": [item.item_id for item in candidates].index(case.target),
+        "met": [bool(met[train.index[item.item_id]]) for item in candidates],
+        "parts": {
+            part: np.asarray(ranker.score(history, candidates).parts[part]).tolist()
+            for part, ranker in rankers.items()
+        },
+    }
 
 
-def z_score(values: list[float]) -> np.ndarray:
-    """Centred and scaled; zeros where all are equal."""
-    array = np.asarray(values)
-    return (array - array.mean()) / array.std() if array.std() > 1e-12 else np.zeros_like(array)
+def report(rows: dict[str, list[dict[str, Any]]], best: int) -> None:
+    """Every part alone, then the best weights in the mean over sets, for each of the three occasions."""
+    for occasion, grid in (("with logs", TEXT | LOGS), ("new item", TEXT | LOGS), ("without logs", TEXT)):
+        exams = {name: Parts(asked, occasion == "new item") for name, asked in rows.items()}
+        print(f"\n{occasion}: {', '.join(exams)}")
+        for part in grid:
+            show({part: 1.0}, exams)
+        found = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+        ranked = sorted(filter(useful, found), key=lambda w: -mean(w, exams))
+        for weights in ranked[:best]:
+            show(weights, exams)
 
 
-def print_fusions(collected: dict[str, list[dict]]) -> None:
-    """The best weights on average over all sets and kinds, with logs and without."""
-    found = []
-    for values in itertools.product(*GRID.values()):
-        weights = dict(zip(GRID, values, strict=True))
-        if any(values):
-            each = [ndcg(rows, weights) for rows in collected.values()]
-            found.append((float(np.mean(each)), each, weights))
-    found.sort(key=lambda entry: -entry[0])
-    cold = [f for f in found if not f[2]["popularity"] and not f[2]["co-occurrence"]]
-    for title, entries in (("with logs", found[:12]), ("without logs", cold[:5])):
-        print(f"\nBest fusions {title} ({', '.join(collected)}):")
-        for mean, each, weights in entries:
-            print(f"{mean:.3f}  {' '.join(f'{v:.3f}' for v in each)}  {weights}")
+def useful(weights: dict[str, float]) -> bool:
+    """Whether there is anything in it, and not the same signal twice."""
+    return any(weights.values()) and not (weights.get("co-occurrence") and weights.get("item-knn"))
+
+
+class Parts:
+    """One exam: z-scores (users, candidates) of every part as the fusion makes them, and targets' places."""
+
+    def __init__(self, rows: list[dict[str, Any]], new: bool) -> None:
+        self.targets = np.array([row["target"] for row in rows])
+        met = np.array([row["met"] for row in rows])
+        if new:
+            np.put_along_axis(met, self.targets[:, None], False, axis=1)
+        scores = {part: np.array([row["parts"][part] for row in rows]) for part in rows[0]["parts"]}
+        scores |= {part: informed(scores[part], met) for part in LOGS}
+        self.scores = {part: z_scores(values) for part, values in scores.items()}
+
+    def ndcg(self, weights: dict[str, float]) -> float:
+        """Mean NDCG@10 of a weighted sum of z-scores; ties count as half above."""
+        total = sum(w * self.scores[part] for part, w in weights.items() if w)
+        own = np.take_along_axis(total, self.targets[:, None], axis=1)
+        place = 1 + (total > own).sum(1) + ((total == own).sum(1) - 1) / 2
+        return float(np.where(place <= 10, 1 / np.log2(1 + place), 0.0).mean())
+
+
+def informed(values: Array, met: Array) -> Array:
+    """The mean of the others where nobody has met a candidate; see `FusedRanker`."""
+    return np.stack(
+        [np.where(m, v, v[m].mean() if m.any() else 0.0) for v, m in zip(values, met, strict=True)]
+    )
+
+
+def z_scores(values: Array) -> Array:
+    """Centred and scaled by row; zeros where all are equal."""
+    spread = values.std(1, keepdims=True)
+    return np.asarray((values - values.mean(1, keepdims=True)) / np.where(spread > 1e-12, spread, np.inf))
+
+
+def mean(weights: dict[str, float], exams: dict[str, Parts]) -> float:
+    """Over all exams alike."""
+    return float(np.mean([exam.ndcg(weights) for exam in exams.values()]))
+
+
+def show(weights: dict[str, float], exams: dict[str, Parts]) -> None:
+    """One line: the mean, each exam, what it is of."""
+    each = " ".join(f"{exam.ndcg(weights):.3f}" for exam in exams.values())
+    said = ", ".join(f"{part} {weight:g}" for part, weight in weights.items() if weight)
+    print(f"{mean(weights, exams):.3f}  {each}  {said}", flush=True)
 
 
 if __name__ == "__main__":

@@ -182,6 +182,10 @@ class Dataset:
         counts.flags.writeable = False
         return counts
 
+    def met(self) -> NDArray[np.bool_]:
+        """Which items anybody is known to have met, liked or not, (n_items,) in catalogue order."""
+        return np.bincount(self._known.items, minlength=len(self.items)) > 0
+
     def pairs(self) -> tuple[Ints, Ints]:
         """Rows of users and of items, both int32 (n_liked,), ordered by user, then time."""
         return self._liked.users.copy(), self._liked.items.copy()

@@ -167,11 +167,16 @@ def identity_of(ranker: Ranker, recommender: Recommender) -> str:
 
 
 def fitted_on(ranker: Ranker, recommender: Recommender) -> str:
-    """Fingerprint of the data that a ranker's scores depend on: the catalogue alone, or the logs too."""
+    """Fingerprint of the data that a ranker's scores depend on: the catalogue alone, or the logs too.
+
+    A fusion asks what anybody has met, beside what was liked.
+    """
     logs = ranker.name not in WITHOUT_LOGS or recommender.settings.calibration == "users"
     if isinstance(ranker, EncoderRanker) and not ranker.settings["popularity"]:
         logs = False
-    return recommender.dataset.fingerprint if logs else catalogue_fingerprint(recommender.dataset)
+    dataset = recommender.dataset
+    met = content_key(dataset.met().tobytes().hex())[:16] if ranker.name == "fused" else ""
+    return dataset.fingerprint + met if logs else catalogue_fingerprint(dataset)
 
 
 def catalogue_fingerprint(dataset: Dataset) -> str:

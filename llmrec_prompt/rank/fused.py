@@ -10,13 +10,16 @@ import numpy as np
 from llmrec_prompt.backends import Usage
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.rank.base import Array, Ranker, combine, tokens_of
+from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.types import Candidates, History, Scored
 
 
 class FusedRanker:
     """score = sum over parts of weight * (part - mean) / standard deviation, over the candidates at hand.
 
-    A part whose scores are all equal adds nothing and is counted as event `flat:PART`.
+    A part whose scores are all equal adds nothing and is counted as event `flat:PART`. A part that rests on
+    logs says nothing of a candidate that nobody has met yet: a new item is not an unloved one. It gets the
+    mean of the other candidates there, and is counted as `not_in_logs`.
 
     Args:
         parts: rankers and their weights.
@@ -39,7 +42,8 @@ class FusedRanker:
         for ranker, weight in self._parts:
             scored = ranker.score(history, candidates)
             events.update(scored.events)
-            values = self._own(ranker, scored)
+            values, unknown = self._informed(ranker, candidates, self._own(ranker, scored))
+            events["not_in_logs"] = max(events["not_in_logs"], unknown)
             scale = float(values.std()) if np.ptp(values) else 0.0  # a rounded mean gives equals a spread
             if scale < 1e-12 and len(candidates) > 1:
                 events[f"flat:{ranker.name}"] += 1
@@ -47,7 +51,7 @@ class FusedRanker:
             fused.weights[ranker.name] = weight / scale if scale >= 1e-12 else 0.0
             fused.offset -= fused.weights[ranker.name] * float(values.mean())
             fused.settings[ranker.name] = {"weight": weight, **scored.settings}
-        fused.events = dict(events)
+        fused.events = dict(+events)
         return fused
 
     def _own(self, ranker: Ranker, scored: Scored) -> Array:
@@ -55,6 +59,14 @@ class FusedRanker:
         others = {other.name for other, _ in self._parts} - {ranker.name}
         weights = {name: weight for name, weight in scored.weights.items() if name not in others}
         return combine(dataclasses.replace(scored, weights=weights))
+
+    @staticmethod
+    def _informed(ranker: Ranker, candidates: Candidates, values: Array) -> tuple[Array, int]:
+        """The scores, with the mean in place of those that rest on nothing, and how many these are."""
+        known = ranker.informed(candidates) if isinstance(ranker, ScorerRanker) else None
+        if known is None or known.all() or not known.any():
+            return values, 0
+        return np.where(known, values, values[known].mean()), int((~known).sum())
 
     def prepare(self, candidates: Candidates) -> None:
         """Let every part do so."""

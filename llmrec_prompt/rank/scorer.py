@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import DataError
-from llmrec_prompt.scorers import Scorer
+from llmrec_prompt.scorers import NEED_LOGS, Scorer
 from llmrec_prompt.scorers.base import Counting
 from llmrec_prompt.types import Candidates, History, Scored
+
+Mask = npt.NDArray[np.bool_]
 
 
 class ScorerRanker:
@@ -17,6 +20,7 @@ class ScorerRanker:
 
     def __init__(self, scorer: Scorer, dataset: Dataset) -> None:
         self.scorer, self.name, self._index = scorer, scorer.name, dataset.index
+        self._met = dataset.met() if scorer.name in NEED_LOGS else None
 
     def score(self, history: History, candidates: Candidates) -> Scored:
         """The scorer's numbers for the candidates.
@@ -34,6 +38,12 @@ class ScorerRanker:
         values = np.asarray(self.scorer.score(history)[rows])
         settings, events = dict(self.scorer.settings), self._events(history)
         return Scored({self.name: values}, {self.name: 1.0}, events=events, settings=settings)
+
+    def informed(self, candidates: Candidates) -> Mask | None:
+        """Of which candidates the logs say anything, (candidates,); None if the scorer needs no logs."""
+        if self._met is None:
+            return None
+        return np.array([self._met[self._index[c.item_id]] for c in candidates], dtype=bool)
 
     def _events(self, history: History) -> dict[str, int]:
         """History items that the scorer had to skip, where it counts them."""

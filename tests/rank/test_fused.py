@@ -3,8 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmrec_prompt import Dataset, Interaction
+from llmrec_prompt.data import Cleaning
 from llmrec_prompt.errors import BackendError, ConfigError
-from llmrec_prompt.rank import FusedRanker, combine, rank
+from llmrec_prompt.rank import FusedRanker, ScorerRanker, combine, rank
+from llmrec_prompt.scorers.plain import PopularityScorer
 
 from .toys import PaidToy, Toy, items, table
 
@@ -110,3 +113,26 @@ def test_events_tokens_origin_and_preparation_are_those_of_the_parts():
 def test_a_negative_weight_turns_a_part_round():
     fused = FusedRanker([(Toy(lambda seen, name: ord(name), name="A"), -1.0)])
     assert rank(fused, HISTORY, items("bca")).ids == ("a", "b", "c")
+
+
+def test_a_new_item_is_no_unloved_one():
+    """What logs do not know is in the middle of a part that rests on them; what was disliked is not."""
+    rows = [Interaction(f"u{n}", item, 5.0, n) for n, item in enumerate("aaab")]
+    rows += [Interaction("u9", "a", 5.0, 8), Interaction("u9", "c", 1.0, 9)]  # the latter met, not liked
+    facts = {"name": "shop", "domain": "shopping", "cleaning": Cleaning(preference=3)}
+    shop = Dataset.from_rows(items("abcd"), rows, **facts)
+    popular = ScorerRanker(PopularityScorer(shop), shop)
+    assert popular.score(HISTORY, items("abcd")).parts["popularity"].tolist() == pytest.approx(
+        [np.log(5), np.log(2), 0.0, 0.0]
+    )
+    scored = FusedRanker([(popular, 1.0)]).score(HISTORY, items("abcd"))
+    assert scored.parts["popularity"][3] == pytest.approx((np.log(5) + np.log(2)) / 3)
+    assert combine(scored)[3] == pytest.approx(0, abs=1e-9)
+    assert scored.events == {"not_in_logs": 1}
+    fused = FusedRanker([(popular, 1.0), (table(dict(zip("abcd", range(4), strict=True)), name="text"), 3.0)])
+    assert rank(fused, HISTORY, items("abcd")).ids[0] == "d"
+
+
+def test_a_scorer_alone_says_what_it_has():
+    shop = Dataset.from_rows(items("ab"), [Interaction("u", "a", 5.0, 1)], name="shop", domain="shopping")
+    assert rank(ScorerRanker(PopularityScorer(shop), shop), HISTORY, items("ba")).ids == ("a", "b")
