@@ -5,6 +5,7 @@ import pytest
 from llmrec_prompt import Dataset, Interaction, Item, Recommender
 from llmrec_prompt.backends.fake import FakeBackend
 from llmrec_prompt.errors import DataError, UnknownName
+from llmrec_prompt.rank import WITHOUT_LOGS
 from llmrec_prompt.rank.encoder import ELSEWHERE_SCALE
 
 from .rank.toys import adapter_folder
@@ -61,7 +62,7 @@ def test_titles_ids_and_items_mean_the_same(rec):
 
 def test_cold_domain_has_no_popularity(rec):
     cold = Recommender(shop(logs=False), model="fake:overlap", embedder="backend")
-    assert set(cold.recommend(["red cup"]).provenance.weights) == {"likelihood", "embedding"}
+    assert set(cold.recommend(["red cup"]).provenance.weights) == set(WITHOUT_LOGS)
 
 
 def test_a_title_from_nowhere_is_used_as_typed_and_counted(rec):

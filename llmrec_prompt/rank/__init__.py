@@ -2,7 +2,7 @@
 
 from llmrec_prompt.rank.asking import UNUSABLE
 from llmrec_prompt.rank.base import Ranker, Request, combine
-from llmrec_prompt.rank.building import MODES, WEIGHTS, Rankers
+from llmrec_prompt.rank.building import MODES, WEIGHTS, WITHOUT_LOGS, Rankers
 from llmrec_prompt.rank.encoder import TASKS, EncoderRanker
 from llmrec_prompt.rank.explain import Reason, in_words, leave_one_out
 from llmrec_prompt.rank.fused import FusedRanker
@@ -22,6 +22,7 @@ __all__ = [
     "TASKS",
     "UNUSABLE",
     "WEIGHTS",
+    "WITHOUT_LOGS",
     "EncoderRanker",
     "FusedRanker",
     "LabelRanker",

@@ -29,7 +29,8 @@ PEERS = 4
 """Calibration histories behind an item's prior: each costs one more evaluation of every candidate."""
 
 WEIGHTS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "popularity": 0.25, "co-occurrence": 1.0}
-"""The fusion's default weights (from `eval/tune.py`); the last two count only where there are logs."""
+WITHOUT_LOGS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "bm25": 0.5, "encoder": 0.5}
+"""The fusion's default weights, from `eval/tune.py`: where there are logs, and where there are none."""
 
 
 @dataclass
@@ -149,17 +150,30 @@ class Rankers:
         Raises:
             UnknownName: no such part.
         """
-        trained = self.card is not None and self.card.mode == "encoder"
-        default = {"encoder" if trained and p == "likelihood" else p: w for p, w in WEIGHTS.items()}
-        weights = default if self.weights is None else self.weights
+        weights = self._defaults() if self.weights is None else self.weights
         unknown = [part for part in weights if part not in PARTS]
         if unknown:
             raise UnknownName("part of a fusion", unknown[0], PARTS)
         logs = self.given.dataset.has_logs
         return {part: w for part, w in weights.items() if w and (logs or part not in NEED_LOGS)}
 
+    def _defaults(self) -> dict[str, float]:
+        weights = WEIGHTS if self.given.dataset.has_logs else WITHOUT_LOGS
+        if self._trained_encoder:
+            others = {part: w for part, w in weights.items() if part not in ("likelihood", "encoder")}
+            return {"encoder": weights["likelihood"], **others}
+        return dict(weights)
+
+    @property
+    def _trained_encoder(self) -> bool:
+        return self.card is not None and self.card.mode == "encoder"
+
     def _fused(self) -> FusedRanker:
-        return FusedRanker([(self.ranker(part), weight) for part, weight in self.fusion().items()])
+        """By default without the bare model's encoder where the backend cannot embed."""
+        found = self.fusion()
+        if self.weights is None and "encoder" in found and "embed" not in self.backend.info.can:
+            del found["encoder"]
+        return FusedRanker([(self.ranker(part), weight) for part, weight in found.items()])
 
     def retriever(self, mode: str, size: int) -> Retriever:
         """What finds a mode's candidates: all there are for `encoder`, else the top of several scorers."""
@@ -168,6 +182,6 @@ class Rankers:
             return Retriever(dataset, (), size=len(dataset.items))
         names = [name for name in RETRIEVERS if dataset.has_logs or name not in NEED_LOGS]
         scorers = [self.scorer(name) for name in names]
-        if mode == "fused" and "encoder" in self.fusion():
-            scorers.insert(0, EncoderScorer(self._encoder))
+        if mode == "fused" and self._trained_encoder and "encoder" in self.fusion():
+            scorers.insert(0, EncoderScorer(self._encoder))  # bare, it is not worth reading the catalogue
         return Retriever(dataset, scorers, size=size)

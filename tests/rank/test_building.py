@@ -1,8 +1,10 @@
+import dataclasses
+
 import pytest
 
 from llmrec_prompt.backends.fake import FakeBackend
-from llmrec_prompt.errors import ConfigError, UnknownName
-from llmrec_prompt.rank import MODES, WEIGHTS, Rankers, rank
+from llmrec_prompt.errors import ConfigError, UnknownName, Unsupported
+from llmrec_prompt.rank import MODES, WEIGHTS, WITHOUT_LOGS, Rankers, rank
 from llmrec_prompt.scorers import NEED_LOGS, Ingredients
 
 from .toys import dataset, items, prompter
@@ -81,9 +83,20 @@ def test_a_fusion_is_made_of_its_weights():
 
 def test_without_logs_a_fusion_leaves_out_what_needs_them():
     scored = rankers(dataset("abcdef")).ranker("fused").score(items("ab"), items("cdef"))
-    assert set(scored.parts) == set(WEIGHTS) - set(NEED_LOGS)
+    assert list(scored.parts) == list(WITHOUT_LOGS)
+    assert not set(WITHOUT_LOGS) & set(NEED_LOGS)
     with pytest.raises(ConfigError, match="at least one part"):
         rankers(dataset("abcdef"), weights={"popularity": 1.0}).ranker("fused")
+
+
+def test_where_the_model_cannot_embed_a_fusion_does_without_unless_it_was_asked_for():
+    blind = FakeBackend.from_name("overlap")
+    blind.info = dataclasses.replace(blind.info, can=blind.info.can - {"embed"})
+    lexical = Ingredients(dataset("abcdef"), prompter(), lambda: blind, embedder="minilm")
+    made = Rankers(lexical).ranker("fused").score(items("ab"), items("cdef"))
+    assert list(made.parts) == [part for part in WITHOUT_LOGS if part != "encoder"]
+    with pytest.raises(Unsupported, match="Mode 'encoder'"):
+        Rankers(lexical, weights={"encoder": 1.0, "bm25": 1.0}).ranker("fused")
 
 
 @pytest.mark.parametrize(
