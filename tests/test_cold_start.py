@@ -42,5 +42,6 @@ def test_the_page_is_what_happens(folder, llmrec):
     assert compared == 3
 
 
-def test_the_python_of_the_page_runs(folder):
-    exec(compile(blocks(PAGE, "python")[0], PAGE, "exec"), {})
+@pytest.mark.parametrize("block", blocks(PAGE, "python"))
+def test_the_python_of_the_page_runs(folder, block):
+    exec(compile(block, PAGE, "exec"), {})
