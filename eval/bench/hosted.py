@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--single", action="store_true", help="`same` with a file in single precision")
     parser.add_argument("--base-url", help=argparse.SUPPRESS)
     parser.add_argument("--batch", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--ledger", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     dataset = Dataset.load(SAMPLE)
     prompter = Prompter(load_domain("movies"), catalogue=dataset.items)
@@ -87,7 +88,7 @@ def main() -> None:
     if options.what == "same":
         same(prompter, asked, options)
     elif options.what == "child":
-        answer_all(options.base_url, prompter, asked, options.batch)
+        answer_all(options.base_url, prompter, asked, options)
     else:
         with tempfile.TemporaryDirectory() as cache:
             os.environ["LLMREC_CACHE"] = cache
@@ -191,7 +192,7 @@ def kill(prompter: Prompter, asked: list[Asked]) -> None:
 
 
 def stop_half_way(asked: list[Asked], how: signal.Signals, batch: bool) -> None:
-    """Print how many requests were made before and in all, and how many of them twice."""
+    """Print how many requests were made before and in all, how many twice, and how many are said to be."""
     with serving(Ways(batch_looks=3)) as server:
         connect(server.url, None).close()
         server.forget()
@@ -201,7 +202,8 @@ def stop_half_way(asked: list[Asked], how: signal.Signals, batch: bool) -> None:
             (lambda: any(server.shelf.looks.values())) if batch else (lambda: len(server.seen) >= need // 2)
         )
         arguments = [sys.executable, __file__, "child", "--users", str(len(asked)), "--base-url", server.url]
-        arguments += ["--batch"] * batch
+        ledger = Path(os.environ["LLMREC_CACHE"]) / "ledger.jsonl"
+        arguments += ["--batch"] * batch + ["--ledger", str(ledger)]
         child = subprocess.Popen(arguments)
         while not half() and child.poll() is None:
             time.sleep(0.002)
@@ -212,8 +214,14 @@ def stop_half_way(asked: list[Asked], how: signal.Signals, batch: bool) -> None:
         counts = Counter(requests_at(server))
         total, twice = sum(counts.values()), sum(n - 1 for n in counts.values())
         what = f"in {len(server.shelf.batches)} batch" if batch else "one by one"
-        print(f"{what}: {how.name} after {killed} of {need} requests; {total} in the end; twice: {twice}")
+        lost = ledger.read_text(encoding="utf-8").count('"status": "lost"')
+        print(
+            f"{what}: {how.name} after {killed} of {need} requests; {total} in the end; twice: {twice}",
+            end="",
+        )
+        print(f"; lost, says the ledger: {lost}", flush=True)
         assert len(counts) == need
+        assert twice <= lost
         assert twice <= (Hosted().concurrency if how == signal.SIGKILL and not batch else 0)
 
 
@@ -241,10 +249,10 @@ def ranked(
     return found
 
 
-def answer_all(url: str, prompter: Prompter, asked: list[Asked], batch: bool) -> None:
+def answer_all(url: str, prompter: Prompter, asked: list[Asked], given: argparse.Namespace) -> None:
     """What is killed; SIGTERM ends it as it ends `llmrec`."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    ranked(url, prompter, asked, None, batch)
+    ranked(url, prompter, asked, given.ledger, given.batch)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ class AnswerStore:
     """A persistent mapping from content keys to JSON (SQLite). Several processes may use it at once.
 
     What cannot be kept (a read-only or full disk) is asked again; what is damaged is as if it were not there.
+    A call that was sent is marked until it is settled: if its process is killed, the next one knows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,6 +26,7 @@ class AnswerStore:
         db = sqlite3.connect(target, timeout=30, check_same_thread=False)
         try:
             db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
+            db.execute("CREATE TABLE IF NOT EXISTS sent (key TEXT PRIMARY KEY)")
             db.commit()
         except sqlite3.Error:
             db.close()
@@ -39,9 +41,21 @@ class AnswerStore:
         return None
 
     def put(self, key: str, answer: Any) -> None:
-        """Keep an answer."""
+        """Keep an answer; its call is settled."""
         with contextlib.suppress(sqlite3.Error), self._db:
             self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(answer)))
+            self._db.execute("DELETE FROM sent WHERE key = ?", (key,))
+
+    def mark_sent(self, key: str) -> bool:
+        """Note that a call is about to be sent; False if it already was, and nobody has its answer."""
+        with contextlib.suppress(sqlite3.Error), self._db:
+            return self._db.execute("INSERT OR IGNORE INTO sent VALUES (?)", (key,)).rowcount == 1
+        return True
+
+    def settle(self, key: str) -> None:
+        """A call failed, and will never be answered."""
+        with contextlib.suppress(sqlite3.Error), self._db:
+            self._db.execute("DELETE FROM sent WHERE key = ?", (key,))
 
     def close(self) -> None:
         """Close the file."""

@@ -154,6 +154,7 @@ class Client:
             bill = _Bill()
             try:
                 with self._loop.sending():
+                    self._mark(call.path, key, most)
                     reply = await self._logged(call, key, most, bill)
                     self._store.put(key, reply)
             finally:
@@ -162,6 +163,14 @@ class Client:
                 async with self._settled:
                     self._settled.notify_all()
         return reply
+
+    def _mark(self, path: str, key: str, most: Tokens) -> None:
+        """Note a call before it is sent; if it already was, say so in the ledger, at its highest cost.
+
+        The process that sent it was killed; nobody knows whether the server answered.
+        """
+        if self._batches is None and not self._store.mark_sent(key):
+            self._write(path, key, "lost", most, Counter(attempts=1), 0.0)
 
     async def _hold(self, most: Tokens) -> None:
         """Wait for calls under way before the budget is found too small: they cost less than set aside."""
@@ -182,8 +191,15 @@ class Client:
             reply = await self._send(call, key)
             bill.tokens = tokens_of(reply) or most
             call.check(reply)
+        except asyncio.CancelledError:
+            status = "dropped"
+            if self._batches is None:  # a batch goes on, and is paid for when its answers are read
+                bill.tokens = most
+                self._store.settle(key)
+            raise
         except Exception as error:
             status = kind_of(error)
+            self._store.settle(key)
             if isinstance(error, LlmrecError):
                 raise
             raise explain(error, self.ref, counts["attempts"]) from error

@@ -1,5 +1,6 @@
 """Who is stopped loses no answer that is paid for: by Ctrl-C, and by the SIGTERM of whatever runs us."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,9 +10,12 @@ from collections import Counter
 
 import pytest
 
+from llmrec_prompt.backends.openai.ledger import summarise
+
 LABELS = [" A", " B"]
 PROMPTS = [f"Prompt number {i}.\nAnswer:" for i in range(6)]
 SLOW_S = 0.3
+CONCURRENCY = 4
 
 
 def interrupt():
@@ -40,8 +44,8 @@ def test_what_was_sent_is_awaited_and_kept_and_nothing_more_is_sent(hosted):
     assert len(server.seen) == len(PROMPTS)
 
 
-def test_a_second_interruption_drops_them(hosted):
-    server, backend = hosted(concurrency=2, timeout=60)
+def test_a_second_interruption_drops_them_and_the_ledger_says_so(hosted, tmp_path):
+    server, backend = hosted(concurrency=2, timeout=60, ledger=tmp_path / "ledger.jsonl")
     server.ways.fault = lambda number, path: time.sleep(5)
     interrupt_when(lambda: len(server.seen) == 2)
     threading.Timer(1.0, interrupt).start()
@@ -49,6 +53,10 @@ def test_a_second_interruption_drops_them(hosted):
     with pytest.raises(KeyboardInterrupt):
         backend.choose(PROMPTS, LABELS)
     assert time.monotonic() - begin < 4
+    backend.close()
+    rows = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert [row["status"] for row in rows] == ["dropped"] * 2
+    assert all(row["tokens_sent"] >= len(PROMPTS[0]) for row in rows), "what a call can have cost at most"
 
 
 def test_nobody_waits_for_a_server_that_takes_no_more(hosted):
@@ -80,16 +88,36 @@ def test_a_batch_is_not_waited_for(hosted):
 def test_a_run_that_is_stopped_and_resumed_pays_for_no_call_twice(hosted, tmp_path, how):
     server, _ = hosted()
     server.ways.fault = lambda number, path: time.sleep(0.05)
+    code, stopped, asked, _ = stop_and_resume(server, tmp_path, how)
+    assert code == 128 + how
+    assert stopped < 12 * 4 == len(asked)
+    assert max(asked.values()) == 1
+
+
+def test_what_a_kill_loses_stands_in_the_ledger(hosted, tmp_path):
+    """Nobody knows whether calls under way were answered: they are asked again, and counted."""
+    server, _ = hosted()
+    server.ways.fault = lambda number, path: time.sleep(0.05)
+    code, stopped, asked, total = stop_and_resume(server, tmp_path, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert stopped < 12 * 4 == len(asked)
+    twice = asked.total() - len(asked)
+    assert 0 < twice <= total["errors"]["no_reply"] <= CONCURRENCY
+    assert 0 <= total["attempts"] - asked.total() <= CONCURRENCY
+
+
+def stop_and_resume(server, folder, how):
+    """The exit status, how many calls were made before, how often each was made, and the ledger's totals."""
+    (folder / "hosted.yaml").write_text(f"ledger: {folder / 'ledger.jsonl'}\nconcurrency: {CONCURRENCY}\n")
     command = [sys.executable, "-m", "llmrec_prompt", "eval", "run", "--data", "sample:movies"]
     command += ["--users", "12", "--candidates", "8", "--rankers", "label", "--model", "openai:hash-1"]
-    command += ["--hosted", "--base-url", server.url, "--out", str(tmp_path / "run")]
+    command += ["--hosted", "--base-url", server.url, "--hosted-settings", str(folder / "hosted.yaml")]
+    command += ["--out", str(folder / "run")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while len(server.seen) < 20 and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(how)
-    assert process.wait(20) == 128 + how
-    stopped = len(server.seen)
+    code, stopped = process.wait(20), len(server.seen)
     subprocess.run([*command, "--resume"], check=True, stdout=subprocess.DEVNULL)
     asked = Counter(body for path, body, _ in server.seen if body)
-    assert stopped < 12 * 4 == len(asked)
-    assert max(asked.values()) == 1
+    return code, stopped, asked, summarise(folder / "ledger.jsonl")

@@ -1,0 +1,31 @@
+from llmrec_prompt.backends.openai.answers import AnswerStore
+
+
+def test_answers_outlive_the_process_and_a_later_one_replaces(tmp_path):
+    store = AnswerStore(tmp_path / "made" / "answers.sqlite")
+    assert store.get("a") is None
+    store.put("a", {"text": "é"})
+    store.put("a", [1, None])
+    store.close()
+    assert AnswerStore(tmp_path / "made" / "answers.sqlite").get("a") == [1, None]
+
+
+def test_a_call_that_was_sent_and_never_settled_is_known_to_the_next_process(tmp_path):
+    store = AnswerStore(tmp_path / "answers.sqlite")
+    assert all(store.mark_sent(key) for key in ("answered", "failed", "lost"))
+    store.put("answered", {})
+    store.settle("failed")
+    store.close()
+    later = AnswerStore(tmp_path / "answers.sqlite")
+    assert [later.mark_sent(key) for key in ("answered", "failed", "lost")] == [True, True, False]
+
+
+def test_a_disk_that_takes_nothing_stops_nobody(tmp_path):
+    (tmp_path / "file").write_text("")
+    store = AnswerStore(tmp_path / "file" / "answers.sqlite")
+    assert store.mark_sent("a")
+    store.put("a", 1)
+    assert store.get("a") == 1
+    store.close()
+    assert store.mark_sent("b")
+    assert store.get("a") is None
