@@ -8,7 +8,7 @@ from typing import Any
 
 from llmrec_prompt.adapt.recipe import Lora
 from llmrec_prompt.cache import NumberStore, cache_dir, content_key
-from llmrec_prompt.errors import MissingExtra, Unsupported
+from llmrec_prompt.errors import MissingExtra
 
 try:
     import torch
@@ -61,7 +61,7 @@ class Network(nn.Module):  # type: ignore[misc]
         self.__dict__["_upper"] = part(body, layers[self.first :], self.first, body.norm)
         self._store: NumberStore | None = None
         if self.first and base_hash:
-            kind = str(model.dtype).removeprefix("torch.")
+            kind = str(model.dtype).removeprefix("torch.") + "-4bit" * bool(getattr(model, "is_quantized", 0))
             path = cache_dir() / "states" / f"{base_hash}-{self.first}-{kind}.sqlite"
             self._store = NumberStore(path, dtype=FORM[model.dtype])
         self.tokens = 0
@@ -195,7 +195,7 @@ def load_base(folder: str, *, precision: str, quantise: bool = False) -> tuple[A
         quantise: 4-bit weights (QLoRA).
 
     Raises:
-        Unsupported: QLoRA without a GPU or bitsandbytes.
+        MissingExtra: QLoRA without bitsandbytes.
     """
     import transformers
 
@@ -203,7 +203,7 @@ def load_base(folder: str, *, precision: str, quantise: bool = False) -> tuple[A
     dtype = torch.bfloat16 if half(precision) else torch.float32
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     if quantise:
-        options["quantization_config"] = _four_bits(cuda)
+        options["quantization_config"] = _four_bits(dtype)
     # Over short texts plain attention is faster on a CPU than the fused kernel.
     options["attn_implementation"] = "sdpa" if cuda else "eager"
     transformers.utils.logging.disable_progress_bar()
@@ -223,13 +223,13 @@ def half(precision: str) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _four_bits(cuda: bool) -> Any:
-    import importlib.util
-
-    if not cuda or importlib.util.find_spec("bitsandbytes") is None:
-        raise Unsupported("QLoRA (lora.quantise) needs a GPU and bitsandbytes. Train without it on a CPU.")
+def _four_bits(compute: Any) -> Any:
     import transformers
 
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("QLoRA (lora.quantise)", "qlora") from error
     return transformers.BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute
     )

@@ -53,7 +53,7 @@ class Lora(_Strict):
     layers: int | None = Field(default=None, ge=1)
     """Only so many of the last layers; the states below them are computed once per text and kept."""
     quantise: bool = False
-    """QLoRA (Dettmers et al. 2023): the base in 4 bits. Needs a GPU and bitsandbytes."""
+    """QLoRA (Dettmers et al. 2023): the base in 4 bits, for memory. Needs bitsandbytes."""
 
     @model_validator(mode="after")
     def _known_targets(self) -> "Lora":

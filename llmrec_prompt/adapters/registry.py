@@ -13,8 +13,8 @@ from pathlib import Path
 import platformdirs
 
 from llmrec_prompt.adapters.card import CARD, CONFIG, README, USERS, WEIGHTS, Card
-from llmrec_prompt.cache import offline
-from llmrec_prompt.errors import AdapterError, MissingExtra, UnknownName
+from llmrec_prompt.errors import AdapterError, UnknownName
+from llmrec_prompt.hub import snapshot
 
 log = logging.getLogger(__name__)
 _ROOM = Path(__file__).parent.parent
@@ -139,29 +139,14 @@ def _only_fitting(domain: str, found: Sequence[Adapter], base_hash: str | None) 
 
 
 def download(hub_id: str) -> Adapter:
-    """An adapter of the Hugging Face hub, kept in its cache; with `LLMREC_OFFLINE` only from there.
-
-    Only an adapter's own files are fetched, which holds no pickle and no code.
+    """An adapter of the Hugging Face hub; of its files only those that belong to an adapter.
 
     Raises:
         MissingExtra: huggingface_hub is not installed.
         AdapterError: there is no such adapter, or no network.
     """
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise MissingExtra("An adapter from the hub", "hf") from error
-    name, _, revision = hub_id.partition("@")
-    try:
-        folder = snapshot_download(
-            name, revision=revision or None, allow_patterns=list(FILES), local_files_only=offline()
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
-        hint = "LLMREC_OFFLINE is set: unset it to download." if offline() else "Check name and network."
-        raise AdapterError(f"Cannot get adapter {hub_id!r} from the hub: {reason}. {hint}") from error
-    return Adapter(Path(folder), Card.load(folder))
+    folder = snapshot(hub_id, "adapter", FILES, AdapterError)
+    return Adapter(folder, Card.load(folder))
 
 
 def add(source: Adapter, *, force: bool = False) -> Adapter:

@@ -64,6 +64,16 @@ def test_shuffled_targets_teach_nothing(tiny, ring, tmp_path):
     assert hit_rate(tiny, ring, control.folder, tmp_path / "control") < 0.6
 
 
+def test_a_base_in_four_bits_learns_too_and_the_adapter_serves_the_whole_one(tiny, ring, tmp_path):
+    pytest.importorskip("bitsandbytes", reason="QLoRA is NOT TESTED: the extra [qlora] is not installed")
+    from llmrec_prompt.adapt.stages import train
+
+    plan = recipe(tiny, ring, evaluate_every=120)
+    plan["lora"]["quantise"] = True
+    found = train(Recipe.parse(plan), out=tmp_path / "adapters", runs=tmp_path / "runs")[0]
+    assert hit_rate(tiny, ring, found.folder, tmp_path / "after") > 0.7
+
+
 def test_the_folder_is_sound_and_says_where_it_comes_from(tiny, ring, ring_adapter):
     card = Card.load(ring_adapter.folder)
     backend = load_backend(f"hf:{tiny}")

@@ -1,4 +1,5 @@
 import copy
+import sys
 
 import pytest
 
@@ -7,7 +8,7 @@ pytest.importorskip("peft", reason="training is NOT TESTED: the extra [hf] is no
 
 from llmrec_prompt.adapt.network import Network, load_base  # noqa: E402
 from llmrec_prompt.adapt.recipe import Lora  # noqa: E402
-from llmrec_prompt.errors import Unsupported  # noqa: E402
+from llmrec_prompt.errors import MissingExtra  # noqa: E402
 
 TEXTS = [(5, 9, 11, 40, 7), (8, 8), (301, 12, 13)]
 
@@ -54,7 +55,21 @@ def test_nothing_is_kept_where_every_layer_learns(model, monkeypatch, tmp_path):
     assert not (tmp_path / "states").exists()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_four_bits_need_a_gpu(tiny):
-    with pytest.raises(Unsupported, match="needs a GPU"):
+def test_four_bits_need_an_extra(tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(MissingExtra, match=r"llmrec-prompt\[qlora\]"):
         load_base(str(tiny), precision="fp32", quantise=True)
+
+
+def test_four_bits_learn_and_their_states_are_kept_apart(tiny, model, monkeypatch, tmp_path):
+    pytest.importorskip("bitsandbytes", reason="QLoRA is NOT TESTED: the extra [qlora] is not installed")
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path))
+    exact = Network(model, Lora(layers=1), base_hash="abc").ends(TEXTS)
+    coarse = load_base(str(tiny), precision="fp32", quantise=True)[1]
+    assert coarse.get_memory_footprint() < model.get_memory_footprint()
+    network = Network(coarse, Lora(layers=1), base_hash="abc")
+    ends = network.ends(TEXTS)
+    assert 0 < (ends - exact).norm() / exact.norm() < 0.3
+    assert len(list((tmp_path / "states").glob("abc-1-*.sqlite"))) == 2
+    ends.pow(2).sum().backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for _, p in network.trainable)

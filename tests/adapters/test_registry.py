@@ -150,21 +150,6 @@ def test_offline_a_hub_id_is_looked_for_on_disk_only(places, monkeypatch, tmp_pa
     assert "\n" not in str(caught.value)
 
 
-def test_a_hub_id_brings_an_adapters_own_files(places, monkeypatch, tmp_path):
-    pytest.importorskip("huggingface_hub")
-    asked = {}
-
-    def snapshot(name, **options):
-        asked.update(options, name=name)
-        return str(write_adapter(tmp_path / "snapshot", card("from-hub")))
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    monkeypatch.delenv("LLMREC_OFFLINE", raising=False)
-    assert find("org/name@v1").card.name == "from-hub"
-    assert (asked["name"], asked["revision"], asked["local_files_only"]) == ("org/name", "v1", False)
-    assert not any("*" in pattern or pattern.endswith((".bin", ".py")) for pattern in asked["allow_patterns"])
-
-
 def test_a_hub_id_needs_an_extra(places, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(MissingExtra, match=r"llmrec-prompt\[hf\]"):

@@ -12,15 +12,16 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.backends.hf.backend import HfBackend
 from llmrec_prompt.backends.hf.vocabulary import BOS_UNLESS_SAID, as_llama_cpp
 from llmrec_prompt.backends.models import PACKAGED, ModelRef, gguf_path
-from llmrec_prompt.cache import cache_dir, file_hash, offline
+from llmrec_prompt.cache import cache_dir, file_hash
 from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra, UnknownName
+from llmrec_prompt.hub import snapshot
 
 try:
     import torch
@@ -29,6 +30,8 @@ except ImportError as error:
     raise MissingExtra("The hf backend", "hf") from error
 
 log = logging.getLogger(__name__)
+FILES = ("*.json", "model*.safetensors", "*.model", "*.txt", "*.jinja")
+"""What is fetched of a model on the hub: weights, once and without pickles, and all that tokenizers read."""
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(@[\w./-]+)?")
 FORM = 1
 """Number of the conversion below; raised when its result changes, so that old copies are made again."""
@@ -36,21 +39,23 @@ FORM = 1
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """What transformers is to load: a folder or hub id, further options, and the weights' hash if known."""
+    """What transformers is to load: a folder, and the hash of what is in it."""
 
     name: str
     digest: str
     hub: str = ""
     """Its name on the hub, if it has one."""
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 def locate(ref: ModelRef) -> Located:
     """Find a folder, a hub id with an optional `@revision`, a GGUF file or a packaged model.
 
+    A model of the hub is downloaded, and is then a folder like any other: the same files have the same hash
+    wherever they came from, so that an adapter fits both.
+
     Raises:
         ConfigError: the target is none of these.
-        BackendError: a GGUF file cannot be taken apart.
+        BackendError: a GGUF file cannot be taken apart, or the hub does not give the model.
     """
     folder = Path(ref.target).expanduser()
     if ref.target in PACKAGED or folder.suffix == ".gguf":
@@ -61,8 +66,8 @@ def locate(ref: ModelRef) -> Located:
     if folder.is_dir():
         return Located(str(folder), _folder_hash(folder))
     if HUB_ID.fullmatch(ref.target):
-        name, _, revision = ref.target.partition("@")
-        return Located(name, "", name, {"revision": revision or None, "local_files_only": offline()})
+        folder = snapshot(ref.target, "model", FILES, BackendError)
+        return Located(str(folder), _folder_hash(folder), ref.target.partition("@")[0])
     raise ConfigError(
         f"{ref.target!r} is no folder, GGUF file or hub id. Write for example hf:org/model@revision."
     )
@@ -82,21 +87,19 @@ def load_hf(ref: ModelRef, *, context: int, threads: int | None) -> HfBackend:
     if threads is not None:
         torch.set_num_threads(threads)
     found = locate(ref)
-    tokenizer, model = _load(found.name, **found.options)
-    digest = found.digest or getattr(model.config, "_commit_hash", None) or "unknown"
+    tokenizer, model = _load(found.name)
+    digest = found.digest
     if model.dtype != torch.float32:  # other scores than the same weights give on a CPU
         digest += "-" + str(model.dtype).removeprefix("torch.")
     return HfBackend(tokenizer, model, ref=ref.text, model_hash=digest, context=context)
 
 
-def _load(name: str, **options: Any) -> tuple[Any, Any]:
+def _load(name: str) -> tuple[Any, Any]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = _precision(device)
     with _one_line_errors(name), _no_progress_bars():
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, use_safetensors=True, **options
-        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+        model = transformers.AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True)
     return tokenizer, model.to(device).eval()
 
 
@@ -134,7 +137,7 @@ def _no_progress_bars() -> Iterator[None]:
 
 def _folder_hash(folder: Path) -> str:
     """16 hex digits over everything in a model folder that could change a score."""
-    files = sorted([*folder.glob("*.json"), *folder.glob("*.safetensors"), *folder.glob("*.model")])
+    files = sorted([*folder.glob("*.json"), *folder.glob("*model*.safetensors"), *folder.glob("*.model")])
     parts = "\n".join(f"{path.name} {file_hash(path)}" for path in files)
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
