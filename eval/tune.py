@@ -1,7 +1,10 @@
 """Choose the default weights of `fused` on validation users.
 
     LLMREC_PRECISION=bf16 python eval/tune.py --data ../shared/data --model hf:smollm2
+    python eval/tune.py --model hf:smollm2 --adapter smollm2-general --without likelihood item-knn \
+      --sets restaurants-mx se-quantum nemig-de shakespeare-co
 
+The second is for domains that an adapter has not seen: what should stand beside its encoder there.
 The users here come after those that the suites and eval/adaptation.py test, in the same seeded order. Each is
 asked three times: with logs; for a target that the logs do not know (`new item`: nobody has met it); and
 without logs. Prints NDCG@10 of every part and of the best fusions. Raw parts are kept under
@@ -51,9 +54,12 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--users", type=int, default=40)
     parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--adapter", help="the model's adapter")
+    parser.add_argument("--without", nargs="*", default=[], choices=PARTS, help="parts to leave out")
     parser.add_argument("--calibration", default="catalogue", choices=SOURCES, help="of the likelihood")
     parser.add_argument("--best", type=int, default=10, help="fusions to print")
     given = parser.parse_args()
+    given.parts = [part for part in PARTS if part not in given.without]
     backend = load_backend(given.model)
     rows = {}
     for name, negatives in itertools.product(given.sets, ("uniform", "popular")):
@@ -64,14 +70,16 @@ def main() -> None:
 def collect(given: argparse.Namespace, backend: Any, name: str, negatives: str) -> list[dict[str, Any]]:
     """Raw scores of every part for each validation user, and where the target stands among the candidates."""
     how = f"{given.users}-{given.model.replace(':', '-')}-{given.calibration}"
-    file = Path("runs/tune") / f"{name}-{negatives}-{how}.json"
+    if given.adapter:
+        how += f"-{given.adapter}"
+    file = Path("runs/tune") / f"{name}-{negatives}-{how}-{len(given.parts)}.json"
     if file.exists():
         return list(json.loads(file.read_text()))
     dataset, tested = Dataset.load(given.data / name), TESTED.get(name, 200)
     cases = leave_last_out(dataset, users=tested + given.users, seed=0).cases[tested:]
     train = dataset.without([(c.user_id, c.target) for c in cases])
-    recommender = Recommender(train, model=backend, calibration=given.calibration)
-    rankers = {part: recommender.ranker_of(part) for part in PARTS}
+    recommender = Recommender(train, model=backend, calibration=given.calibration, adapter=given.adapter)
+    rankers = {part: recommender.ranker_of(part) for part in given.parts}
     questions = [(c, sample_candidates(train, c, kind=negatives, seed=0)) for c in cases]
     everything = {i: train.item(i) for _, ids in questions for i in ids}
     with progress():
@@ -101,7 +109,10 @@ def row_of(train: Dataset, rankers: dict[str, Ranker], case: Case, candidates: l
 
 def report(rows: dict[str, list[dict[str, Any]]], best: int) -> None:
     """Every part alone, then the best weights in the mean over sets, for each of the three occasions."""
-    for occasion, grid in (("with logs", TEXT | LOGS), ("new item", TEXT | LOGS), ("without logs", TEXT)):
+    there = next(iter(rows.values()))[0]["parts"]
+    text = {part: weights for part, weights in TEXT.items() if part in there}
+    logs = {part: weights for part, weights in LOGS.items() if part in there}
+    for occasion, grid in (("with logs", text | logs), ("new item", text | logs), ("without logs", text)):
         exams = {name: Parts(asked, occasion == "new item") for name, asked in rows.items()}
         print(f"\n{occasion}: {', '.join(exams)}")
         for part in grid:
@@ -126,7 +137,7 @@ class Parts:
         if new:
             np.put_along_axis(met, self.targets[:, None], False, axis=1)
         scores = {part: np.array([row["parts"][part] for row in rows]) for part in rows[0]["parts"]}
-        scores |= {part: informed(scores[part], met) for part in LOGS}
+        scores |= {part: informed(scores[part], met) for part in LOGS if part in scores}
         self.scores = {part: z_scores(values) for part, values in scores.items()}
 
     def ndcg(self, weights: dict[str, float]) -> float:

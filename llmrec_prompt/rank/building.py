@@ -13,6 +13,7 @@ from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.label import LabelRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.listed import ListedRanker
+from llmrec_prompt.rank.origin import learnt_in
 from llmrec_prompt.rank.priors import calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.rank.yes_no import YesNoRanker
@@ -104,10 +105,15 @@ class Rankers:
         )
 
     def resolve(self, mode: str) -> str:
-        """What `auto` stands for: the mode that the adapter was trained for, `fused` without one."""
+        """What `auto` stands for: the mode that the adapter was trained for, `fused` without one.
+
+        `fused`, too, where an encoder was not trained: its nearness is worth more beside the other parts
+        (docs/results-transfer.md).
+        """
         if mode != "auto":
             return mode
-        return self.card.mode if self.card else "fused"
+        abroad = self._trained_encoder and not learnt_in(self.card, self.given.prompter.domain.name)
+        return "fused" if self.card is None or abroad else self.card.mode
 
     def shown(self, mode: str) -> int | None:
         """How many history items a mode's prompt shows; the domain's number if None."""

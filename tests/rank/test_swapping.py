@@ -118,10 +118,12 @@ def test_by_name_domain_or_path(folders):
         assert given.backend.adapter == folders["films"]
 
 
-def test_auto_is_the_mode_the_adapter_was_trained_for(folders, tmp_path):
+def test_auto_is_the_mode_the_adapter_was_trained_for_and_fused_where_an_encoder_was_not(folders, tmp_path):
     adapter_folder(tmp_path / "adapters", name="plain", mode="likelihood", scale=None)
+    adapter_folder(tmp_path / "adapters", name="read", unlabelled=["shop"])
     given = swap(States())
-    for name, mode in ((None, "fused"), ("films", "encoder"), ("plain", "likelihood")):
+    modes = {None: "fused", "films": "encoder", "plain": "likelihood", "books": "fused", "read": "fused"}
+    for name, mode in modes.items():
         given.use(name)
         assert given.rankers.ranker("auto").name == mode
         assert rank(given.rankers.ranker("auto"), items("a"), items("bc")).provenance.mode == mode

@@ -114,5 +114,9 @@ class Loop:
         if self._waits and self._sent:
             self._tell()
             await asyncio.wait([task for task in self._sent if task is not None])
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         await last()
         await asyncio.sleep(0)

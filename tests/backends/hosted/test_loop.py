@@ -18,6 +18,14 @@ SLOW_S = 0.3
 CONCURRENCY = 4
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Whoever runs the tests in the background may have told them to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt():
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
