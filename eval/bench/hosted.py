@@ -8,7 +8,7 @@
 llama-cpp-python's own), in each mode that the server can serve; `--single` in single precision throughout, so
 that what is left of differences is no rounding. `faults` asks a server that fails a fifth of
 its requests. `kill` stops a run half-way (SIGTERM, SIGKILL; with single calls, and with a batch that is under
-way), resumes it, and counts requests that were asked twice. The last two use the fault server of the tests,
+way), resumes it, and counts what was answered twice. The last two use the fault server of the tests,
 so this runs from the repository.
 """
 
@@ -184,18 +184,20 @@ def faults(prompter: Prompter, asked: list[Asked]) -> None:
 
 def kill(prompter: Prompter, asked: list[Asked]) -> None:
     """A child is stopped half-way; another one goes on. By each signal, with single calls and a batch."""
-    for batch in (False, True):
+    for kind in ("one by one", "one by one, server knows Idempotency-Key", "batch"):
         for how in (signal.SIGTERM, signal.SIGKILL):
             with tempfile.TemporaryDirectory() as cache:
                 os.environ["LLMREC_CACHE"] = cache
-                stop_half_way(asked, how, batch)
+                stop_half_way(asked, how, kind)
 
 
-def stop_half_way(asked: list[Asked], how: signal.Signals, batch: bool) -> None:
-    """Print how many requests were made before and in all, how many twice, and how many are said to be."""
-    with serving(Ways(batch_looks=3)) as server:
+def stop_half_way(asked: list[Asked], how: signal.Signals, kind: str) -> None:
+    """Print how often the model was run before and in all, how often twice, and how many are said to be."""
+    batch, remembers = kind == "batch", "knows" in kind
+    with serving(Ways(batch_looks=3, remembers=remembers)) as server:
         connect(server.url, None).close()
         server.forget()
+        server.runs.clear()
         server.ways.fault = lambda number, path: time.sleep(0.01)
         need = len(asked) * 4  # a label ranking asks in four orders
         half = (
@@ -209,27 +211,24 @@ def stop_half_way(asked: list[Asked], how: signal.Signals, batch: bool) -> None:
             time.sleep(0.002)
         child.send_signal(how)
         child.wait()
-        killed = len(requests_at(server))
+        killed = len(runs_at(server))
         subprocess.run(arguments, check=True)
-        counts = Counter(requests_at(server))
+        counts = Counter(runs_at(server))
         total, twice = sum(counts.values()), sum(n - 1 for n in counts.values())
-        what = f"in {len(server.shelf.batches)} batch" if batch else "one by one"
         lost = ledger.read_text(encoding="utf-8").count('"status": "lost"')
         print(
-            f"{what}: {how.name} after {killed} of {need} requests; {total} in the end; twice: {twice}",
-            end="",
+            f"{kind}: {how.name} after {killed} of {need} answers; {total} in the end; twice: {twice}", end=""
         )
         print(f"; lost, says the ledger: {lost}", flush=True)
         assert len(counts) == need
-        assert twice <= lost
-        assert twice <= (Hosted().concurrency if how == signal.SIGKILL and not batch else 0)
+        assert twice <= lost <= (Hosted().concurrency if how == signal.SIGKILL and not batch else 0)
+        assert not (twice and remembers)
 
 
-def requests_at(server: Server) -> list[bytes]:
-    """The bodies of all requests to the model, sent singly or in batches."""
-    single = [body for path, body, _ in server.seen if not path.startswith(("/v1/files", "/v1/batches"))]
+def runs_at(server: Server) -> list[bytes]:
+    """What the model answered, asked singly or in batches."""
     files = [server.shelf.files[batch["input_file_id"]] for batch in server.shelf.batches.values()]
-    return single + [line for file in files for line in file.splitlines()]
+    return server.runs + [line for file in files for line in file.splitlines()]
 
 
 def connect(url: str, ledger: Path | None, batch: bool = False) -> Backend:

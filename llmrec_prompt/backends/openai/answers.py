@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sqlite3
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class AnswerStore:
         db = sqlite3.connect(target, timeout=30, check_same_thread=False)
         try:
             db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
-            db.execute("CREATE TABLE IF NOT EXISTS sent (key TEXT PRIMARY KEY)")
+            db.execute("CREATE TABLE IF NOT EXISTS sent (key TEXT PRIMARY KEY, name TEXT NOT NULL)")
             db.commit()
         except sqlite3.Error:
             db.close()
@@ -46,11 +47,20 @@ class AnswerStore:
             self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(answer)))
             self._db.execute("DELETE FROM sent WHERE key = ?", (key,))
 
-    def mark_sent(self, key: str) -> bool:
-        """Note that a call is about to be sent; False if it already was, and nobody has its answer."""
+    def mark_sent(self, key: str) -> tuple[str, bool]:
+        """Note that a call is about to be sent.
+
+        Returns:
+            What a server may know it by if it comes again (the Idempotency-Key of the IETF's httpapi draft: a
+            random name, the same until the call is settled), and whether it was noted before: then a process
+            sent it, and died before it had an answer.
+        """
+        name = uuid.uuid4().hex
         with contextlib.suppress(sqlite3.Error), self._db:
-            return self._db.execute("INSERT OR IGNORE INTO sent VALUES (?)", (key,)).rowcount == 1
-        return True
+            self._db.execute("INSERT OR IGNORE INTO sent VALUES (?, ?)", (key, name))
+            known: str = self._db.execute("SELECT name FROM sent WHERE key = ?", (key,)).fetchone()[0]
+            return known, known != name
+        return name, False
 
     def settle(self, key: str) -> None:
         """A call failed, and will never be answered."""

@@ -154,7 +154,6 @@ class Client:
             bill = _Bill()
             try:
                 with self._loop.sending():
-                    self._mark(call.path, key, most)
                     reply = await self._logged(call, key, most, bill)
                     self._store.put(key, reply)
             finally:
@@ -163,14 +162,6 @@ class Client:
                 async with self._settled:
                     self._settled.notify_all()
         return reply
-
-    def _mark(self, path: str, key: str, most: Tokens) -> None:
-        """Note a call before it is sent; if it already was, say so in the ledger, at its highest cost.
-
-        The process that sent it was killed; nobody knows whether the server answered.
-        """
-        if self._batches is None and not self._store.mark_sent(key):
-            self._write(path, key, "lost", most, Counter(attempts=1), 0.0)
 
     async def _hold(self, most: Tokens) -> None:
         """Wait for calls under way before the budget is found too small: they cost less than set aside."""
@@ -188,7 +179,7 @@ class Client:
         counts: Counter[str] = Counter()
         token, begin, status = _attempts.set(counts), time.monotonic(), "ok"
         try:
-            reply = await self._send(call, key)
+            reply = await self._send(call, key, most)
             bill.tokens = tokens_of(reply) or most
             call.check(reply)
         except asyncio.CancelledError:
@@ -208,10 +199,14 @@ class Client:
             self._write(call.path, key, status, bill.tokens, counts, time.monotonic() - begin)
         return reply
 
-    async def _send(self, call: Call, key: str) -> Any:
+    async def _send(self, call: Call, key: str, most: Tokens) -> Any:
         if self._batches is not None:
             return await self._batches.send(call.path, call.body, key)
-        return await self._sdk.post(call.path, cast_to=object, body=dict(call.body))
+        name, again = self._store.mark_sent(key)
+        if again:  # nobody knows whether the server answered: in the ledger it costs what it can have cost
+            self._write(call.path, key, "lost", most, Counter(attempts=1), 0.0)
+        options = {"headers": {"Idempotency-Key": name}}
+        return await self._sdk.post(call.path, cast_to=object, body=dict(call.body), options=options)
 
     def _write(
         self, path: str, key: str, status: str, found: Tokens, counts: Counter[str], seconds: float

@@ -83,6 +83,8 @@ class Ways:
     batch_end: str = "completed"
     batch_answers: int = 10**9
     """So many lines of a batch are answered."""
+    remembers: bool = False
+    """A call whose `Idempotency-Key` it has seen gets the answer it had, and the model is not run again."""
     headers: Callable[[int], dict[str, str]] = lambda number: {}
     """From the request's number to what its reply says besides."""
     fault: Callable[[int, str], Any] = lambda number, path: None
@@ -105,6 +107,9 @@ class Server(ThreadingHTTPServer):
         self.ways = ways
         self.seen: list[tuple[str, bytes, dict[str, str]]] = []
         self.shelf = Shelf(ways)
+        self.runs: list[bytes] = []
+        """Bodies that the model was run on."""
+        self.known: dict[str, Any] = {}
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
 
@@ -175,7 +180,7 @@ class Handler(BaseHTTPRequestHandler):
             if self.path.startswith(("/v1/files", "/v1/batches")):
                 body = self.server.shelf.reply(self.path, raw)
                 return self._write(200, body, {})
-            reply = Model(self.server.ways).reply(self.path, json.loads(raw) if raw else {})
+            reply = self._known_or_new(raw)
         except Refused as refused:
             return self._send(refused.status, {"error": {"message": str(refused)}}, {})
         body = json.dumps(reply).encode()
@@ -187,6 +192,15 @@ class Handler(BaseHTTPRequestHandler):
             return None
         headers = self.server.ways.headers(number)
         return self._write(200, body[: len(body) // 2] if fault == "malformed" else body, headers)
+
+    def _known_or_new(self, raw: bytes) -> Any:
+        server, name = self.server, self.headers.get("Idempotency-Key", "")
+        with server.lock:
+            if server.ways.remembers and name and name in server.known:
+                return server.known[name]
+            server.runs.append(raw)
+            server.known[name] = Model(server.ways).reply(self.path, json.loads(raw) if raw else {})
+            return server.known[name]
 
     def _send(self, status: int, value: Any, headers: dict[str, str]) -> None:
         self._write(status, json.dumps(value).encode(), headers)

@@ -12,6 +12,8 @@ import pytest
 
 from llmrec_prompt.backends.openai.ledger import summarise
 
+from .server import Ways
+
 LABELS = [" A", " B"]
 PROMPTS = [f"Prompt number {i}.\nAnswer:" for i in range(6)]
 SLOW_S = 0.3
@@ -102,9 +104,11 @@ def test_a_run_that_is_stopped_and_resumed_pays_for_no_call_twice(hosted, tmp_pa
     assert max(asked.values()) == 1
 
 
-def test_what_a_kill_loses_stands_in_the_ledger(hosted, tmp_path):
-    """Nobody knows whether calls under way were answered: they are asked again, and counted."""
-    server, _ = hosted()
+@pytest.mark.parametrize("remembers", [False, True], ids=["plain server", "server that knows a call again"])
+def test_what_a_kill_loses_stands_in_the_ledger(hosted, tmp_path, remembers):
+    """Nobody knows whether calls under way were answered: they are asked again under the name they had."""
+    server, _ = hosted(Ways(remembers=remembers))
+    server.runs.clear()
     server.ways.fault = lambda number, path: time.sleep(0.05)
     code, stopped, asked, total = stop_and_resume(server, tmp_path, signal.SIGKILL)
     assert code == -signal.SIGKILL
@@ -112,6 +116,10 @@ def test_what_a_kill_loses_stands_in_the_ledger(hosted, tmp_path):
     twice = asked.total() - len(asked)
     assert 0 < twice <= total["errors"]["no_reply"] <= CONCURRENCY
     assert 0 <= total["attempts"] - asked.total() <= CONCURRENCY
+    runs = Counter(server.runs)
+    assert len(runs) == len(asked)
+    if remembers:
+        assert max(runs.values()) == 1
 
 
 def stop_and_resume(server, folder, how):
