@@ -103,7 +103,7 @@ class Recommender:
         data: a data set or its folder; items alone are enough.
         domain: whose templates speak; the data set's own if None.
         model: a model reference or a loaded backend.
-        mode: one of `llmrec_prompt.rank.MODES`; `auto` is what the adapter was trained for, else `fused`.
+        mode: one of `llmrec_prompt.rank.MODES`; `auto` is what the adapter was trained for, or `fused`.
         adapter: a LoRA adapter: its name, the domain it serves, a path, or a hub id. `auto` is the one that
             serves the domain on this model, or none: adapters of yours, or shipped ones with their licences.
         settings: see `Settings`.
