@@ -5,7 +5,7 @@ import pytest
 from llmrec_prompt import Dataset, Interaction, Item, Recommender
 from llmrec_prompt.backends.fake import FakeBackend
 from llmrec_prompt.errors import DataError, UnknownName
-from llmrec_prompt.rank import WITHOUT_LOGS
+from llmrec_prompt.rank import WEIGHTS, WITHOUT_LOGS
 from llmrec_prompt.rank.encoder import ELSEWHERE_SCALE
 
 from .rank.toys import adapter_folder
@@ -105,10 +105,15 @@ def test_use_swaps_the_adapter_on_the_same_model(rec, adapters):
 
 def test_the_mode_is_the_adapters(rec, adapters):
     assert rec.rank(["red cup"], candidates=["i1", "i2"]).provenance.mode == "fused"
+    rec.use("cups")
+    assert rec.rank(["red cup"], candidates=["i1", "i2"]).provenance.mode == "encoder"
     rec.use("books")
     said = rec.rank(["red cup"], candidates=["i1", "i2"]).provenance
-    assert (said.mode, said.adapter, said.weights["encoder"]) == ("encoder", "novels", ELSEWHERE_SCALE)
-    assert said.events["adapter_foreign_domain"] == 1
+    assert (said.mode, said.adapter, said.events["adapter_foreign_domain"]) == ("fused", "novels", 1)
+    assert said.settings["encoder"]["weight"] == WEIGHTS["likelihood"]
+    rec.mode = "encoder"
+    said = rec.rank(["red cup"], candidates=["i1", "i2"]).provenance
+    assert (said.weights["encoder"], said.events["adapter_foreign_domain"]) == (ELSEWHERE_SCALE, 1)
     plain = Recommender(shop(), model="fake:overlap", adapter="books", mode="likelihood", embedder="backend")
     assert plain.rank(["red cup"], candidates=["i1", "i2"]).provenance.mode == "likelihood"
 
