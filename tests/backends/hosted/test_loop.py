@@ -105,7 +105,7 @@ def test_a_run_that_is_stopped_and_resumed_pays_for_no_call_twice(hosted, tmp_pa
 
 
 def test_what_a_kill_loses_stands_in_the_ledger_and_has_the_name_it_had(hosted, tmp_path):
-    """Nobody knows whether calls under way were answered; a server that knows their names runs nothing twice."""
+    """Nobody knows whether calls under way were answered; a server that knows their names runs none twice."""
     server, _ = hosted(Ways(remembers=True))
     server.runs.clear()
     server.ways.fault = lambda number, path: time.sleep(0.05)
