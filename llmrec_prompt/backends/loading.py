@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmrec_prompt.backends.base import Backend
+from llmrec_prompt.backends.cores import usable_cores
 from llmrec_prompt.backends.models import HOSTED, PACKAGED, ModelRef, gguf_path, parse_ref
 from llmrec_prompt.backends.openai import Hosted, permitted
 from llmrec_prompt.cache import cache_dir, file_hash
@@ -21,7 +22,7 @@ def load_backend(
     Args:
         ref: a model reference, see `llmrec models list`.
         context: most tokens of one prompt with its continuations.
-        threads: CPU threads; all cores when None.
+        threads: CPU threads; all cores that the process may use when None.
         hosted: leave to send prompts to a server, for `openai:MODEL`; that of a `hosting` block if None.
 
     Raises:
@@ -106,7 +107,7 @@ def half_precision_copy(source: Path, digest: str) -> Path:
     partial = target.with_suffix(f".{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        requantize(source, partial, kind="f16", threads=os.cpu_count() or 1)
+        requantize(source, partial, kind="f16", threads=usable_cores())
         partial.replace(target)
     except OSError as error:
         log.warning("Cannot keep a fast copy of %s: %s. It is used as shipped.", source.name, error)

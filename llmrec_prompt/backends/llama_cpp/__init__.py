@@ -6,7 +6,6 @@ and add a continuation each, and logits are computed only where one is read. lla
 multiple-choice scorer works on the same principle.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +25,7 @@ from llmrec_prompt.backends.base import (
     Vectors,
     split_tokens,
 )
+from llmrec_prompt.backends.cores import usable_cores
 from llmrec_prompt.backends.labels import normalise_labels, single_tokens
 from llmrec_prompt.backends.llama_cpp import chat
 from llmrec_prompt.backends.llama_cpp.adapters import Adapters
@@ -48,7 +48,7 @@ class LlamaCppBackend:
         ref: the reference the user gave, for reports.
         model_hash: identity of the weights, for caches and reports.
         context: most tokens of prompt and continuations together in the cache.
-        threads: CPU threads; all cores when None.
+        threads: CPU threads; all cores that the process may use when None.
         exact: what has plain attention over single-precision keys and values, so that it depends as little
             as possible on what else is in the batch; costs memory and time. States of `embed` are a quarter
             slower to make then, and within 2e-7 in cosine without.
@@ -66,7 +66,7 @@ class LlamaCppBackend:
     ) -> None:
         self._model = Model(path)
         size = min(context, self._model.trained_context)
-        threads = threads or os.cpu_count() or 1
+        threads = threads or usable_cores()
         how = {"batch": BATCH, "threads": threads}
         self._context = Context(self._model, tokens=size, exact=exact != "nothing", **how)
         self.info = ModelInfo(ref, model_hash, "llama_cpp", self._context.size, self._model.dimensions, CAN)

@@ -205,7 +205,7 @@ class Client:
         name, again = self._store.mark_sent(key)
         if again:  # nobody knows whether the server answered: in the ledger it costs what it can have cost
             self._write(call.path, key, "lost", most, Counter(attempts=1), 0.0)
-        options = {"headers": {"Idempotency-Key": name}}
+        options: Any = {"headers": {"Idempotency-Key": name}}
         return await self._sdk.post(call.path, cast_to=object, body=dict(call.body), options=options)
 
     def _write(
