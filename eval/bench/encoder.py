@@ -18,6 +18,7 @@ import numpy as np
 
 from llmrec_prompt import Recommender
 from llmrec_prompt.backends import Backend, load_backend
+from llmrec_prompt.backends.cores import usable_cores
 from llmrec_prompt.cache import cache_dir
 from llmrec_prompt.cli.output import progress
 from llmrec_prompt.data import Dataset
@@ -53,7 +54,7 @@ def measure(dataset: Dataset, backend: Backend, given: argparse.Namespace) -> di
 
     users = dataset.users[: given.users + 1]
     rows = {"data": f"{dataset.name}, {len(dataset.items)} items", "model": backend.info.ref}
-    rows |= {"engine": backend.info.engine, "threads": str(given.threads or os.cpu_count())}
+    rows |= {"engine": backend.info.engine, "threads": str(given.threads or usable_cores())}
     before = backend.usage.evaluated
     with progress():
         seconds = timed(made(), users[0])[0]
