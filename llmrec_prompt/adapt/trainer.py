@@ -94,6 +94,7 @@ def arguments(recipe: Recipe, stage: Stage, folder: Path, *, judged: bool = True
     every = min(stage.evaluate_every, stage.steps)
     return TrainingArguments(
         output_dir=str(folder),
+        run_name=stage.name,
         max_steps=stage.steps,
         per_device_train_batch_size=1,
         learning_rate=stage.lr,
