@@ -85,6 +85,7 @@ class Client:
         self._loop = Loop(waits=not hosted.batch)
         self._gate = asyncio.Semaphore(MOST if hosted.batch else hosted.concurrency)
         self._settled = asyncio.Condition()
+        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._store = AnswerStore(cache_dir() / "hosted" / "answers.sqlite")
         folder = cache_dir() / "hosted" / "batches" / content_key(self.base_url)[:16]
         self._batches = None
@@ -143,11 +144,15 @@ class Client:
     async def _one(self, call: Call, spent: list[Tokens]) -> Any:
         payload = encode(call.body)
         key = content_key(self.base_url, call.path, payload.decode())
-        kept = self._store.get(key)
-        if kept is not None and _passes(call, kept):
-            self._ledger.write(time=_now(), path=call.path, key=key, status="stored")
-            return kept
-        most = _most(call.body, payload)
+        async with self._turns.setdefault(key, asyncio.Lock()):  # the same call at the same time is sent once
+            kept = self._store.get(key)
+            if kept is not None and _passes(call, kept):
+                self._ledger.write(time=_now(), path=call.path, key=key, status="stored")
+                return kept
+            return await self._asked(call, key, _most(call.body, payload), spent)
+
+    async def _asked(self, call: Call, key: str, most: Tokens, spent: list[Tokens]) -> Any:
+        """The reply of the server, kept; sent when there is room, and budget for the most it can cost."""
         async with self._gate:
             await self._pace.wait(lambda: self._loop.ending)
             await self._hold(most)

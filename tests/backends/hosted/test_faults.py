@@ -47,6 +47,16 @@ def test_what_passes_is_tried_again(hosted, tmp_path, fault):
     assert row["errors"] == ({} if fault == "cut" else {kind: 2})
 
 
+def test_the_same_call_at_the_same_time_is_sent_once(hosted, tmp_path):
+    server, backend = hosted(ledger=tmp_path / "ledger.jsonl")
+    server.ways.fault = lambda number, path: time.sleep(0.1)
+    first, *others = backend.choose(["Answer:"] * 5, LABELS)
+    assert others == [first] * 4
+    assert len(server.seen) == 1
+    total = summarise(tmp_path / "ledger.jsonl")
+    assert (total["calls"], total["stored"], total["attempts"]) == (1, 4, 1)
+
+
 def test_retry_after_is_honoured(hosted):
     server, backend = hosted()
     server.ways.fault = at((429, {"Retry-After": "0.4"}, "slow down"))
