@@ -2,13 +2,14 @@
 
     python eval/bench/hosted.py same   [--users 50] [--candidates 10] [--threads 1] [--single]
     python eval/bench/hosted.py faults [--users 200]
-    python eval/bench/hosted.py kill   [--users 60]
+    python eval/bench/hosted.py kill   [--users 200]
 
 `same` ranks in this process and through real servers of the same file (llama-server from xllamacpp,
 llama-cpp-python's own), in each mode that the server can serve; `--single` in single precision throughout, so
 that what is left of differences is no rounding. `faults` asks a server that fails a fifth of
-its requests. `kill` stops a run half-way (SIGTERM, SIGKILL; with single calls, and with a batch that is under
-way), resumes it, and counts what was answered twice. The last two use the fault server of the tests,
+its requests. `kill` stops a run through a server that refuses a fifth of its requests half-way
+(SIGTERM, SIGKILL; with single calls, and with a batch that is under way), resumes it, and counts what was
+answered twice. The last two use the fault server of the tests,
 so this runs from the repository.
 """
 
@@ -198,10 +199,10 @@ def stop_half_way(asked: list[Asked], how: signal.Signals, kind: str) -> None:
         connect(server.url, None).close()
         server.forget()
         server.runs.clear()
-        server.ways.fault = lambda number, path: time.sleep(0.01)
+        server.ways.fault = refusals(random.Random(1))
         need = len(asked) * 4  # a label ranking asks in four orders
         half = (
-            (lambda: any(server.shelf.looks.values())) if batch else (lambda: len(server.seen) >= need // 2)
+            (lambda: any(server.shelf.looks.values())) if batch else (lambda: len(server.runs) >= need // 2)
         )
         arguments = [sys.executable, __file__, "child", "--users", str(len(asked)), "--base-url", server.url]
         ledger = Path(os.environ["LLMREC_CACHE"]) / "ledger.jsonl"
@@ -223,6 +224,17 @@ def stop_half_way(asked: list[Asked], how: signal.Signals, kind: str) -> None:
         assert len(counts) == need
         assert twice <= lost <= (Hosted().concurrency if how == signal.SIGKILL and not batch else 0)
         assert not (twice and remembers)
+
+
+def refusals(dice: random.Random) -> Callable[[int, str], object]:
+    """Faults without an answer, in a fifth of all requests; each request takes a moment."""
+    refused = [fault for fault in FAULTS if fault != "cut"]
+
+    def fault(number: int, path: str) -> object:
+        time.sleep(0.01)
+        return dice.choice(refused) if dice.random() < SHARE else None
+
+    return fault
 
 
 def runs_at(server: Server) -> list[bytes]:
