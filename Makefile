@@ -4,6 +4,8 @@ BIN    := $(VENV)/bin
 PYTHON ?= python3
 PIP    := $(BIN)/pip install --quiet --constraint constraints.txt
 DEPS   := pyproject.toml constraints.txt
+# Test files run side by side, each process on one core: most of them wait for something.
+WORKERS ?= 2
 
 .PHONY: demo test lint clean
 
@@ -12,7 +14,7 @@ demo: $(VENV)/.demo-ready
 	  --history "Blade Runner" -k 5 --explain
 
 test: $(VENV)/.test-ready lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.test-ready
 	$(BIN)/ruff check .

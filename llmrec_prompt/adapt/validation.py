@@ -14,6 +14,7 @@ from llmrec_prompt.adapt.network import Network
 from llmrec_prompt.adapt.recipe import VALIDATED
 from llmrec_prompt.data import sample_candidates
 from llmrec_prompt.evaluate.metrics import ndcg
+from llmrec_prompt.progress import track
 from llmrec_prompt.rank.encoder import ELSEWHERE_NEAR, ELSEWHERE_SCALE
 from llmrec_prompt.rank.nearness import nearness
 from llmrec_prompt.rank.states import centre_rows
@@ -142,7 +143,8 @@ class Validation:
         users = self._users(network)
         found: list[dict[str, list[Array]]] = [{kind: [] for kind in every} for _ in foci]
         for kind, tasks in every.items():
-            for task, user in zip(tasks, users, strict=True):
+            pairs = zip(tasks, users, strict=True)
+            for task, user in track(pairs, f"Ranking for validation users of {self.name}", len(tasks)):
                 candidates = items[list(task.candidates)]
                 own = items[list(self._seen(task))] @ candidates.T
                 for focus, scores in zip(foci, found, strict=True):
@@ -167,10 +169,12 @@ class Validation:
 
     def _users(self, network: Network) -> Array:
         prompts = [self._texts.history(task.history[-self._shown :])[0] for task in self.tasks["uniform"]]
-        parts = [
-            unit(network.ends(prompts[i : i + BATCH])).cpu().numpy() for i in range(0, len(prompts), BATCH)
+        parts = [prompts[begin : begin + BATCH] for begin in range(0, len(prompts), BATCH)]
+        states = [
+            unit(network.ends(part)).cpu().numpy()
+            for part in track(parts, f"Reading histories of {self.name}", len(parts))
         ]
-        return np.concatenate(parts)
+        return np.concatenate(states)
 
     def _mean(self, tasks: Sequence[Task], scores: Sequence[Array], weight: float) -> float:
         values = [

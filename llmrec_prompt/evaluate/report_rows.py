@@ -114,12 +114,6 @@ def popularity_of(run: RunDirectory) -> dict[str, float]:
     return {line["item_id"]: line["popularity"] for line in read_lines(run.folder / "items.jsonl")}
 
 
-def paired(a: Answers, b: Answers, metric: str) -> tuple[Floats, Floats]:
-    """Values of the users whom both answered, in one order, shapes (shared,)."""
-    _, at_a, at_b = np.intersect1d(a.places, b.places, assume_unique=True, return_indices=True)
-    return a.of(metric)[at_a], b.of(metric)[at_b]
-
-
 def costs(runs: Iterable[tuple[RunDirectory, Mapping[str, str]]], found: Tally) -> dict[str, dict[str, Any]]:
     """What each ranker took: means over the answers that were computed, and what preparing took."""
     table = {name: _cost(answers) for name, answers in found.answers.items()}
