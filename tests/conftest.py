@@ -23,7 +23,7 @@ SHARED = Path(os.environ.get("LLMREC_SHARED_DATA") or Path(__file__).parents[2] 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     """Caches of the tests; `LLMREC_TEST_CACHE` keeps prepared models from one run to the next."""
-    folder = os.environ.get("LLMREC_TEST_CACHE") or tmp_path_factory.mktemp("cache")
+    folder = os.environ.get("LLMREC_TEST_CACHE") or _folder_of_the_run(tmp_path_factory)
     before = os.environ.get("LLMREC_CACHE")
     os.environ["LLMREC_CACHE"] = str(folder)
     yield Path(folder)
@@ -31,6 +31,14 @@ def own_cache(tmp_path_factory):
         del os.environ["LLMREC_CACHE"]
     else:
         os.environ["LLMREC_CACHE"] = before
+
+
+def _folder_of_the_run(tmp_path_factory) -> Path:
+    """One for all processes of a run: a model taken apart by one of them serves the others."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
