@@ -10,10 +10,9 @@ from llmrec_prompt.adapt.dense import Lessons
 from llmrec_prompt.adapt.encode import Encode
 from llmrec_prompt.adapt.families import Course, Ground, course
 from llmrec_prompt.adapt.histories import Population, Texts
-from llmrec_prompt.adapt.judging import Curves
 from llmrec_prompt.adapt.network import Network, half, load_base
 from llmrec_prompt.adapt.recipe import Recipe, Stage
-from llmrec_prompt.adapt.validation import QUESTIONS, Validation, best_weight, summary
+from llmrec_prompt.adapt.validation import QUESTIONS, Curves, Validation, best_weight, summary
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import parse_ref
 from llmrec_prompt.backends.hf.loading import Located, locate

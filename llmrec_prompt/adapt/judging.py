@@ -9,7 +9,7 @@ from llmrec_prompt.adapt.encode import Encode
 from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.network import Network
 from llmrec_prompt.adapt.questions import Question
-from llmrec_prompt.adapt.validation import Array, Task, Validation, quality
+from llmrec_prompt.adapt.validation import Array, Curves, Task, Validation, quality
 from llmrec_prompt.backends.hf.backend import HfBackend
 from llmrec_prompt.cache import NumberStore
 from llmrec_prompt.rank.base import combine
@@ -17,7 +17,6 @@ from llmrec_prompt.rank.building import PEERS
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.priors import calibration_histories
 
-Curves = dict[str, dict[float, float]]
 Judge = Callable[[Validation, Array | None], Curves]
 """(users of a source, states of its catalogue if that is to be ranked too) → NDCG@10 by candidates and
 popularity."""
@@ -81,6 +80,6 @@ def by_answers(objective: Scorer, shown: int) -> Judge:
 def _curves(exam: Validation, score: Callable[[Task], Array]) -> Curves:
     """One weight of popularity only: 0."""
     return {
-        kind: {0.0: float(np.mean([quality(score(task), task) for task in tasks]))}
+        kind: {0.0: np.array([quality(score(task), task) for task in tasks])}
         for kind, tasks in exam.tasks.items()
     }

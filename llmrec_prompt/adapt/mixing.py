@@ -24,7 +24,7 @@ from llmrec_prompt.adapt.histories import Population, Window
 from llmrec_prompt.adapt.publish import users_of
 from llmrec_prompt.adapt.recipe import Lora, Recipe, Stage
 from llmrec_prompt.adapt.recipe import Source as Target
-from llmrec_prompt.adapt.validation import summary
+from llmrec_prompt.adapt.validation import reported
 from llmrec_prompt.adapters import Source, overlap
 from llmrec_prompt.adapters.weights import MAX_RANK
 from llmrec_prompt.errors import ConfigError
@@ -156,10 +156,7 @@ class Mixer:
     def validate(self) -> tuple[Settled, dict[str, Any]]:
         """How the mixture that is set is to rank, and its metrics, on the validation users if any."""
         settled = self._bench.settle()
-        if not settled.curves:
-            return settled, {}
-        found = {name: round(value, 4) for name, value in summary(settled.curves[0]).items()}
-        return settled, {"validation": found}
+        return settled, reported(self._bench.exams, settled.curves)
 
     def fit(self, search: Search) -> Fit:
         """What the card of a mixture says about the target and its users."""

@@ -16,10 +16,9 @@ from safetensors.torch import save_file
 
 from llmrec_prompt import __version__
 from llmrec_prompt.adapt.building import Bench, autocast
-from llmrec_prompt.adapt.judging import Curves
 from llmrec_prompt.adapt.plots import plot_curves
 from llmrec_prompt.adapt.recipe import Recipe, Stage
-from llmrec_prompt.adapt.validation import summary
+from llmrec_prompt.adapt.validation import reported
 from llmrec_prompt.adapters import (
     Base,
     Card,
@@ -111,26 +110,13 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         else (),
         licence=_licences(outcome),
         seed=recipe.seed,
-        metrics=_validated(bench, settled.curves),
+        metrics=reported(bench.exams, settled.curves),
         minutes=outcome.minutes,
         created=date.today(),
         weights_hash=weights_hash,
         recipe=_portable(recipe.model_dump(mode="json") | {"stages": [stage.model_dump(mode="json")]}),
         versions={"llmrec-prompt": __version__, **{n: importlib.metadata.version(n) for n in LIBRARIES}},
     )
-
-
-def _validated(bench: Bench, curves: list[Curves]) -> dict[str, Any]:
-    """Metrics of the last items of validation users, their mean over the sources and by source."""
-    if not curves:
-        return {}
-    each = {
-        exam.name: {k: round(v, 4) for k, v in summary(c).items()}
-        for exam, c in zip(bench.exams, curves, strict=True)
-    }
-    names = next(iter(each.values()))
-    mean = {name: round(sum(row[name] for row in each.values()) / len(each), 4) for name in names}
-    return {"validation": mean, **({"by source": each} if len(each) > 1 else {})}
 
 
 def _unlabelled(bench: Bench) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from llmrec_prompt.adapt.network import Network
 from llmrec_prompt.adapt.recipe import VALIDATED
 from llmrec_prompt.data import sample_candidates
 from llmrec_prompt.evaluate.metrics import ndcg
+from llmrec_prompt.evaluate.statistics import bootstrap_interval
 from llmrec_prompt.progress import track
 from llmrec_prompt.rank.encoder import ELSEWHERE_NEAR, ELSEWHERE_SCALE
 from llmrec_prompt.rank.nearness import nearness
@@ -42,6 +43,8 @@ class Task:
 
 Tasks = dict[str, list[Task]]
 """By kind of candidates."""
+Curves = dict[str, dict[float, Array]]
+"""NDCG@10 of each task, (tasks,), by kind of candidates and weight of log-popularity."""
 
 
 class Validation:
@@ -89,10 +92,8 @@ class Validation:
         return self._read(encode, self._everything)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def curves(
-        self, network: Network, encode: Encode, catalogue: Array | None = None
-    ) -> dict[str, dict[float, float]]:
-        """Mean NDCG@10 for each kind of candidates and each weight of log-popularity.
+    def curves(self, network: Network, encode: Encode, catalogue: Array | None = None) -> Curves:
+        """NDCG@10 for each kind of candidates and each weight of log-popularity.
 
         Args:
             network: as trained so far.
@@ -104,16 +105,14 @@ class Validation:
         return self._curves(tasks, self._scores(network, encode, tasks, items, [encode.focus])[0])
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def by_focus(
-        self, network: Network, encode: Encode, catalogue: Array
-    ) -> dict[float, dict[str, dict[float, float]]]:
+    def by_focus(self, network: Network, encode: Encode, catalogue: Array) -> dict[float, Curves]:
         """The curves, the whole catalogue's too, for multiples of the learnt `focus`."""
         tasks = {**self.tasks, "catalogue": self._whole()}
         foci = [factor * encode.focus for factor in FOCI]
         scores = self._scores(network, encode, tasks, catalogue, foci)
         return {factor: self._curves(tasks, found) for factor, found in zip(FOCI, scores, strict=True)}
 
-    def centred(self, catalogue: Array) -> dict[str, dict[float, float]]:
+    def centred(self, catalogue: Array) -> Curves:
         """The curves of the score of a domain that nobody was trained in: centred item states alone."""
         tasks = {**self.tasks, "catalogue": self._whole()}
         items = np.asarray(unit_rows(catalogue - catalogue[self._centre].mean(0)), np.float64)
@@ -152,9 +151,9 @@ class Validation:
                     scores[kind].append(encode.scale * (candidates @ user) + near)
         return found
 
-    def _curves(self, every: Tasks, scores: dict[str, list[Array]]) -> dict[str, dict[float, float]]:
+    def _curves(self, every: Tasks, scores: dict[str, list[Array]]) -> Curves:
         return {
-            kind: {w: self._mean(tasks, scores[kind], w) for w in WEIGHTS} for kind, tasks in every.items()
+            kind: {w: self._values(tasks, scores[kind], w) for w in WEIGHTS} for kind, tasks in every.items()
         }
 
     def _seen(self, task: Task) -> tuple[int, ...]:
@@ -176,12 +175,13 @@ class Validation:
         ]
         return np.concatenate(states)
 
-    def _mean(self, tasks: Sequence[Task], scores: Sequence[Array], weight: float) -> float:
-        values = [
-            quality(own + weight * self._popularity[list(task.candidates)], task)
-            for task, own in zip(tasks, scores, strict=True)
-        ]
-        return float(np.mean(values))
+    def _values(self, tasks: Sequence[Task], scores: Sequence[Array], weight: float) -> Array:
+        return np.array(
+            [
+                quality(own + weight * self._popularity[list(task.candidates)], task)
+                for task, own in zip(tasks, scores, strict=True)
+            ]
+        )
 
 
 def quality(scores: Array, task: Task) -> float:
@@ -190,12 +190,38 @@ def quality(scores: Array, task: Task) -> float:
     return ndcg(order, {str(task.target)}, k=10)
 
 
-def best_weight(curve: dict[float, float]) -> float:
-    """The weight with the highest metric; the smallest of equals."""
-    return max(sorted(curve), key=lambda weight: curve[weight])
+def best_weight(curve: dict[float, Array]) -> float:
+    """The weight with the highest mean; the smallest of equals."""
+    return max(sorted(curve), key=lambda weight: float(curve[weight].mean()))
 
 
-def summary(curves: dict[str, Any]) -> dict[str, float]:
-    """One number for each kind of candidates, at its best weight, and their mean, which picks checkpoints."""
+def by_user(curves: Curves) -> dict[str, Array]:
+    """NDCG@10 of each task, (tasks,), for each kind of candidates at its best weight, and over the kinds."""
     values = {f"ndcg@10 {kind}": curve[best_weight(curve)] for kind, curve in curves.items()}
-    return {**values, "ndcg@10": float(np.mean([values[f"ndcg@10 {kind}"] for kind in KINDS]))}
+    return {**values, "ndcg@10": np.mean([values[f"ndcg@10 {kind}"] for kind in KINDS], axis=0)}
+
+
+def summary(curves: Curves) -> dict[str, float]:
+    """The means of `by_user`; that over the kinds picks checkpoints."""
+    return {name: float(values.mean()) for name, values in by_user(curves).items()}
+
+
+def reported(exams: Sequence[Validation], curves: Sequence[Curves]) -> dict[str, Any]:
+    """What a card says of validation: the mean over the sources, each one's own where there are several.
+
+    `interval` holds 95 % bootstrap intervals over the users of each source: who happened to be a validation
+    user moves the numbers by so much, so two trainings within it are not told apart.
+    """
+    if not curves:
+        return {}
+    pairs = list(zip(exams, curves, strict=True))
+    each = {exam.name: {k: round(v, 4) for k, v in summary(c).items()} for exam, c in pairs}
+    names = next(iter(each.values()))
+    mean = {name: round(sum(row[name] for row in each.values()) / len(each), 4) for name in names}
+    intervals = {exam.name: {k: _bounds(v) for k, v in by_user(c).items()} for exam, c in pairs}
+    return {"validation": mean, **({"by source": each} if len(each) > 1 else {}), "interval": intervals}
+
+
+def _bounds(values: Array) -> list[float]:
+    found = bootstrap_interval(values)
+    return [round(found.low, 4), round(found.high, 4)]

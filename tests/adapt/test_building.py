@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -26,8 +27,8 @@ class Exam:
 
 
 def curves(worth, weight):
-    """The metric is `worth` at this weight of popularity and less at another."""
-    return {kind: {0.0: worth - 1, weight: worth} for kind in ("uniform", "popular")}
+    """The metric of the one user is `worth` at this weight of popularity and less at another."""
+    return {kind: {0.0: np.array([worth - 1]), weight: np.array([worth])} for kind in ("uniform", "popular")}
 
 
 def settled(*exams):

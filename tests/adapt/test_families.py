@@ -37,6 +37,10 @@ def test_a_trained_folder_says_what_it_serves(tiny, ring, tmp_path, objective, m
     assert card.templates == {"movies": Prompter(load_domain("movies")).fingerprint_for(mode)}
     assert (card.scale is None, card.popularity == {}) == ((mode != "encoder"),) * 2
     assert set(card.metrics["validation"]) >= {"ndcg@10", "ndcg@10 uniform", "ndcg@10 popular"}
+    assert all(
+        low <= card.metrics["validation"][name] <= high
+        for name, (low, high) in card.metrics["interval"][card.data[0].name].items()
+    )
     assert all(check.ok for check in verify(done.folder))
     assert len(read_users(done.folder)) == 40
     assert ("nothing ranks with it" in (done.folder / "README.md").read_text()) == (

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from llmrec_prompt.adapt.encode import Encode  # noqa: E402
 from llmrec_prompt.adapt.histories import Population, Texts  # noqa: E402
 from llmrec_prompt.adapt.recipe import Source  # noqa: E402
-from llmrec_prompt.adapt.validation import FOCI, Validation, quality, summary  # noqa: E402
+from llmrec_prompt.adapt.validation import FOCI, KINDS, Validation, by_user, quality, reported, summary  # noqa: E402
 from llmrec_prompt.rank.encoder import ELSEWHERE_NEAR  # noqa: E402
 
 
@@ -56,7 +56,7 @@ def test_centred_curves_are_those_of_the_mode_where_nobody_was_trained(exam):
     for task in given.tasks["popular"]:
         cosines = rest[list(task.history[-2:])] @ rest[list(task.candidates)].T
         found.append(quality(np.log(np.exp(ELSEWHERE_NEAR * cosines).mean(axis=0)), task))
-    assert given.centred(states)["popular"][0.0] == pytest.approx(np.mean(found))
+    assert given.centred(states)["popular"][0.0] == pytest.approx(found)
     assert set(given.centred(states)) == {"uniform", "popular", "catalogue"}
 
 
@@ -77,11 +77,12 @@ def test_more_questions_are_earlier_items_and_later_ones_are_never_wrong(ring):
 
 def test_nearness_reaches_as_far_as_it_is_told_and_never_less_than_is_shown(exam):
     make, encode = exam
-    found = [
+    shown, less, more = (
         make(**depth).curves(Drawn(), encode)
         for depth in ({"shown": 3}, {"shown": 3, "reach": 1}, {"shown": 3, "reach": 6})
-    ]
-    assert found[0] == found[1] != found[2]
+    )
+    np.testing.assert_equal(less, shown)
+    assert not np.array_equal(more["uniform"][0.0], shown["uniform"][0.0])
 
 
 def test_the_whole_catalogue_is_ranked_where_that_is_asked(exam):
@@ -89,4 +90,26 @@ def test_the_whole_catalogue_is_ranked_where_that_is_asked(exam):
     given = make(shown=3)
     few, whole = (given.curves(Drawn(), encode, states) for states in (None, given.catalogue(encode)))
     assert set(whole) == {"uniform", "popular", "catalogue"}
-    assert few == {kind: whole[kind] for kind in ("uniform", "popular")}
+    np.testing.assert_equal(few, {kind: whole[kind] for kind in ("uniform", "popular")})
+
+
+def test_a_card_states_means_and_how_far_the_draw_of_users_moves_them(exam):
+    make, encode = exam
+    given = make(shown=3)
+    one, other = given.curves(Drawn(), encode), {kind: {0.0: np.ones(12)} for kind in KINDS}
+    card = reported([given], [one])
+    assert set(card) == {"validation", "interval"}
+    for name, (low, high) in card["interval"][given.name].items():
+        assert low < card["validation"][name] < high
+        assert high - low == pytest.approx(4 * by_user(one)[name].std() / np.sqrt(12), rel=0.25)
+    elsewhere = make(shown=3)
+    elsewhere.name = "elsewhere"
+    both = reported([given, elsewhere], [one, other])
+    assert both["by source"] == {
+        given.name: card["validation"],
+        "elsewhere": dict.fromkeys(card["validation"], 1.0),
+    }
+    assert both["interval"]["elsewhere"]["ndcg@10"] == [1.0, 1.0]
+    for name, mean in both["validation"].items():
+        assert mean == pytest.approx((card["validation"][name] + 1) / 2, abs=1e-4)
+    assert reported([], []) == {}
