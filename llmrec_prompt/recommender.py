@@ -281,8 +281,9 @@ class Recommender:
         return [self._item(entry) for entry in entries]
 
     def _retrieve(self, history: list[Item], exclude: Collection[str]) -> list[Item]:
-        retriever = self._swap.rankers.retriever(self.mode, self.settings.candidates)
-        return retriever.retrieve(history, exclude)
+        rankers = self._swap.rankers
+        rankers.ranker(self.mode)  # a model that is not here is an error before a catalogue is indexed
+        return rankers.retriever(self.mode, self.settings.candidates).retrieve(history, exclude)
 
     def _item(self, entry: Entry) -> Item:
         if isinstance(entry, Item):

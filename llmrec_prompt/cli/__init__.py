@@ -3,10 +3,11 @@
 import logging
 import signal
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from llmrec_prompt import __version__
 from llmrec_prompt.cli import adapt, adapters, data, evaluate, models, probe, prompts, recommend
 from llmrec_prompt.cli.output import errors
 from llmrec_prompt.errors import LlmrecError
@@ -31,6 +32,21 @@ app.add_typer(adapt.app, name="adapt")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(models.app, name="models")
 app.command("doctor")(models.doctor)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"llmrec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
 
 
 def main(arguments: list[str] | None = None) -> None:

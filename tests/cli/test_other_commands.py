@@ -2,7 +2,11 @@ import json
 
 import pytest
 
-from llmrec_prompt import Dataset
+from llmrec_prompt import Dataset, __version__
+
+
+def test_the_version_is_the_package_s(llmrec):
+    assert llmrec("--version").out == f"llmrec {__version__}\n"
 
 
 def test_prompts_list_show_check(llmrec):

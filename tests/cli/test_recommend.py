@@ -187,6 +187,7 @@ def test_missing_extra_says_how_to_get_it(llmrec_process, tmp_path):
         last == 'Error: The llama_cpp backend needs extra packages. Run: pip install "llmrec-prompt[local]"'
     )
     assert "Traceback" not in done.err
+    assert not (tmp_path / "vectors").exists()  # it is said before anything is computed
 
 
 def test_debug_shows_the_traceback(llmrec_process):
