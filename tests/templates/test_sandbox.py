@@ -67,9 +67,9 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_harm_is_refused_at_once(name):
-    begin = time.process_time()  # what it computes: beside busy processes the clock says nothing of it
+    begin = time.monotonic()
     refusal(BOMBS[name], x="text")
-    assert time.process_time() - begin < 1.5
+    assert time.monotonic() - begin < 1.5
 
 
 @pytest.mark.parametrize(
