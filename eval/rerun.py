@@ -1,11 +1,11 @@
 """Train the shipped adapters anew from their recipes, and see whether the same thing comes out.
 
-    python eval/rerun.py movies shopping games [--out runs/again]
+    python eval/rerun.py general movies shopping games [--out runs/again]
 
 A row for each recipe in Markdown: NDCG@10 of the shipped adapter and of the one trained again on the
 validation users of the recipe, both measured here and now, with 95 % bootstrap intervals over these users.
-It takes as long as the trainings (on two cores 20 minutes each for movies and shopping, over an hour for
-the others), goes on where it was stopped, and leaves the adapters in the folder.
+It takes as long as the trainings (on two cores half an hour or less each, games up to 80 minutes), goes on
+where it was stopped, and leaves the adapters in the folder.
 """
 
 import argparse

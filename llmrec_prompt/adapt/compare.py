@@ -5,9 +5,10 @@ seed of the suite (which is that of training and of networks). Popularity-drawn 
 all users' logs but the targets; the methods themselves know the logs of their shots and nothing else.
 """
 
+import functools
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,36 +50,58 @@ def compare(
         AdapterError: an adapter does not fit the model or the templates.
         UnknownName: there is no such model, adapter or domain.
     """
-    wanted: dict[Shots, None] = dict.fromkeys([0, *suite.ordered_shots])
-    populations = {shots: _population(suite, shots) for shots in wanted}
-    exams = make_exams(suite, populations[0])
+    draws = [_populations(suite, draw) for draw in range(suite.draws)]
+    exams = make_exams(suite, draws[0][0])
     backend = load_backend(suite.model)
     given = _named(suite, backend)
     for adapter in given.values():
-        check_unseen(adapter, populations[0])
+        check_unseen(adapter, draws[0][0])
     folder = out or Path("runs/compare") / suite.name
-    run = RunDirectory.start(folder, _manifest(suite, populations[0], exams, backend, given), resume=resume)
+    run = RunDirectory.start(folder, _manifest(suite, draws[0][0], exams, backend, given), resume=resume)
     run.mend()
     sources = tuple(given[name] for name in suite.sources) or _from_recipe(suite, folder, announce)
     for adapter in sources:
-        check_unseen(adapter, populations[0])
+        check_unseen(adapter, draws[0][0])
     parts = tuple(given[name] for name in suite.composed.of) or sources
-    settings = {
-        shots: Setting(suite, shots, population, backend, sources, parts, folder, announce)
-        for shots, population in populations.items()
-    }
-    for row in run_methods(settings, exams, list(run.rows())):
-        run.append(row)
-    return write_report(summarise(list(run.rows()), run.manifest, _sizes(settings)), folder)
+    setting = functools.partial(
+        Setting, suite, backend=backend, sources=sources, parts=parts, announce=announce
+    )
+    settings = [
+        {shots: setting(shots, people, folder=_place(folder, draw)) for shots, people in populations.items()}
+        for draw, populations in enumerate(draws)
+    ]
+    rows = _filled(run, settings, exams)
+    return write_report(summarise(rows, run.manifest, _sizes(settings[0])), folder)
 
 
-def _population(suite: Suite, shots: Shots) -> Population:
+def _filled(
+    run: RunDirectory, draws: Sequence[Mapping[Shots, Setting]], exams: Mapping[str, Exam]
+) -> list[Row]:
+    """All rows of these draws, those that were missing appended."""
+    for draw, settings in enumerate(draws):
+        for row in run_methods(settings, exams, [row for row in run.rows() if row["draw"] == draw]):
+            run.append({"draw": draw, **row})
+    return [row for row in run.rows() if row["draw"] < len(draws)]
+
+
+def _populations(suite: Suite, draw: int) -> dict[Shots, Population]:
+    """Those of every number of shots, 0 among them."""
+    wanted: dict[Shots, None] = dict.fromkeys([0, *suite.ordered_shots])
+    return {shots: _population(suite, shots, draw) for shots in wanted}
+
+
+def _place(folder: Path, draw: int) -> Path:
+    """Where adapters and checkpoints of a draw go."""
+    return folder / f"draw-{draw}" if draw else folder
+
+
+def _population(suite: Suite, shots: Shots, draw: int) -> Population:
     """The users of a number of shots.
 
     Raises:
         ConfigError: there are not so many.
     """
-    population = Population(suite.target(shots))
+    population = Population(suite.target(shots, draw))
     if shots != "all" and len(population.users) < shots:
         raise ConfigError(
             f"{population.dataset.name} has {len(population.users)} users beside those for tests and "
@@ -123,9 +146,12 @@ def _manifest(
     backend: Backend,
     given: Mapping[str, Adapter],
 ) -> dict[str, Any]:
-    """All that could change a number; data sets and adapters by what they are, not where they lie."""
+    """All that could change a number; data sets and adapters by what they are, not where they lie.
+
+    How many draws there are changes none of a draw's own.
+    """
     facts = {
-        **suite.model_dump(mode="json"),
+        **suite.model_dump(mode="json", exclude={"draws"}),
         "data": population.dataset.name,
         "data_fingerprint": population.dataset.fingerprint,
         "domain": population.domain.name,
@@ -159,10 +185,13 @@ def _from_recipe(suite: Suite, folder: Path, announce: Announce | None) -> tuple
 def run_methods(
     settings: Mapping[Shots, Setting], exams: Mapping[str, Exam], rows: Iterable[Row]
 ) -> Iterator[Row]:
-    """Fit and test what has no row yet; a row for each method, shots and kind of negatives."""
+    """Fit and test what has no row yet; a row for each method, shots and kind of negatives.
+
+    What no shots can change is done in the first draw alone.
+    """
     done = {(row["method"], row["shots"], row["negatives"]) for row in rows}
     suite = settings[0].suite
-    flat = [(name, ANY, settings[0]) for name in suite.methods if BUILT[name].flat]
+    flat = [(name, ANY, settings[0]) for name in suite.methods if BUILT[name].flat and not _drawn(settings)]
     curve = [
         (name, str(shots), settings[shots])
         for shots in suite.ordered_shots
@@ -176,6 +205,11 @@ def run_methods(
             _check_untested(contestant, exams[missing[0]])
             for kind in missing:
                 yield {"method": name, "shots": shots, **examine(contestant, kind, exams[kind], name)}
+
+
+def _drawn(settings: Mapping[Shots, Setting]) -> bool:
+    """Whether these are a draw after the first."""
+    return settings[0].population.source.draw > 0
 
 
 def _check_untested(contestant: Contestant, exam: Exam) -> None:
@@ -198,7 +232,7 @@ def examine(contestant: Contestant, kind: str, exam: Exam, label: str) -> Row:
             values[metric].append(round(value, 6))
         for event, count in order.provenance.events.items():
             events[event] = events.get(event, 0) + count
-    facts = dict(contestant.facts)
+    facts = {**contestant.facts, "mode": order.provenance.mode}
     if isinstance(facts.get("popularity"), Mapping):
         facts["popularity"] = facts["popularity"].get(kind, 0.0)
     seconds = round(time.monotonic() - begin, 2)

@@ -21,7 +21,7 @@ NOTE = """{data}: the last liked item of each of {test} users among {candidates}
 every row; negatives are drawn evenly, or by popularity. n shots are n users to learn from, and beside them
 validation users ({validation}) to choose checkpoints and weights by. Every method that reads logs is given
 those of all these users and of nobody else. A row that no shots can change is the same in every column.
-Brackets are 95 % bootstrap intervals over the tested users; which users happened to be the shots (one draw,
+Brackets are 95 % bootstrap intervals over the tested users; which users happened to be the shots ({draws},
 seed {seed} of training) is not in them. Sampled metrics compare methods on these candidates; they are not
 quality over the whole catalogue."""
 
@@ -30,20 +30,26 @@ def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[s
     """The report as plain values.
 
     `results[negatives][method][shots][metric]` is {mean, low, high}; `tests` are paired randomisation tests
-    of source+target against others on NDCG@10, `p_holm` corrected over all of them (Holm 1979).
+    of source+target against others on NDCG@10, `p_holm` corrected over all of them (Holm 1979). With several
+    draws of the shots a user counts with the mean over them; `by_draw` has what each draw gave.
     """
     facts = ("name", "data", "domain", "model", "model_hash", "adapters", "test", "candidates", "seed")
     seed = int(manifest["seed"])
     results: dict[str, Any] = {kind: {} for kind in manifest["negatives"]}
     details: dict[str, Any] = {kind: {} for kind in manifest["negatives"]}
-    for row in sorted(rows, key=lambda row: list(manifest["methods"]).index(row["method"])):
+    for draws in sorted(_by_row(rows), key=lambda found: list(manifest["methods"]).index(found[0]["method"])):
+        row, values = draws[0], _values(draws)
+        said = {**row["facts"], "events": row["events"], "seconds": row["seconds"]}
         for shots in _columns(row, sizes):
             cells = results[row["negatives"]].setdefault(row["method"], {})
-            cells[shots] = {metric: _interval(values, seed) for metric, values in row["values"].items()}
-            said = {**row["facts"], "events": row["events"], "seconds": row["seconds"]}
-            details[row["negatives"]].setdefault(row["method"], {})[shots] = said
+            cells[shots] = {metric: _interval(found.mean(0), seed) for metric, found in values.items()}
+            details[row["negatives"]].setdefault(row["method"], {})[shots] = {
+                **said,
+                "by_draw": values["ndcg@10"].mean(1).round(4).tolist(),
+            }
     return {
         **{key: manifest[key] for key in facts},
+        "draws": max(len(found) for found in _by_row(rows)),
         "shots": dict(sizes),
         "chance": {metric: round(chance(int(manifest["candidates"]), metric), 4) for metric in METRICS},
         "results": results,
@@ -52,28 +58,47 @@ def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[s
     }
 
 
+def _by_row(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each cell, a draw each."""
+    found: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["negatives"], row["shots"], row["method"]), []).append(row)
+    return list(found.values())
+
+
+def _values(draws: Sequence[Row]) -> dict[str, Any]:
+    """By metric, (draws, users)."""
+    return {metric: np.array([row["values"][metric] for row in draws]) for metric in draws[0]["values"]}
+
+
 def _columns(row: Row, sizes: Mapping[str, Any]) -> list[str]:
     return list(sizes) if row["shots"] == ANY else [row["shots"]]
 
 
-def _interval(values: Sequence[float], seed: int) -> dict[str, float]:
+def _interval(values: Any, seed: int) -> dict[str, float]:
     found = bootstrap_interval(values, seed=seed).as_dict()
     return {key: round(value, 4) for key, value in found.items()}
 
 
 def _tests(rows: Sequence[Row], sizes: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
     values = {
-        (row["negatives"], shots, row["method"]): np.array(row["values"]["ndcg@10"])
-        for row in rows
-        for shots in _columns(row, sizes)
+        (draws[0]["negatives"], shots, draws[0]["method"]): _values(draws)["ndcg@10"]
+        for draws in _by_row(rows)
+        for shots in _columns(draws[0], sizes)
     }
     for (kind, shots, method), ours in values.items():
         for other in OTHERS if method == OURS else ():
             theirs = values.get((kind, shots, other))
             if theirs is not None:
-                difference = round(float((ours - theirs).mean()), 4)
-                p = round(paired_test(ours, theirs, seed=seed), 5)
-                yield {"negatives": kind, "shots": shots, "than": other, "difference": difference, "p": p}
+                by_draw = (ours - theirs).mean(1)
+                yield {
+                    "negatives": kind,
+                    "shots": shots,
+                    "than": other,
+                    "difference": round(float(by_draw.mean()), 4),
+                    "by_draw": by_draw.round(4).tolist(),
+                    "p": round(paired_test(ours.mean(0), theirs.mean(0), seed=seed), 5),
+                }
 
 
 def write_report(report: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -104,9 +129,9 @@ def markdown(report: Mapping[str, Any], picture: str | None = None) -> str:
 
 def _note(report: Mapping[str, Any]) -> str:
     validation = ", ".join(f"{size['validation']} at {shots}" for shots, size in report["shots"].items())
-    return NOTE.format(
-        validation=validation, **{k: report[k] for k in ("data", "test", "candidates", "seed")}
-    )
+    draws = "one draw" if report["draws"] == 1 else f"means over {report['draws']} draws"
+    facts = {key: report[key] for key in ("data", "test", "candidates", "seed")}
+    return NOTE.format(validation=validation, draws=draws, **facts)
 
 
 def column(shots: str, size: Mapping[str, int]) -> str:
@@ -143,10 +168,9 @@ def _table(methods: Mapping[str, Any], shots: Mapping[str, Any], metric: str) ->
 
 
 def _test_lines(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield "| negatives | shots | than | difference | p | p (Holm) |"
-    yield "|---|---|---|---|---|---|"
+    yield "| negatives | shots | than | difference | each draw | p | p (Holm) |"
+    yield "|---|---|---|---|---|---|---|"
     for t in tests:
-        yield (
-            f"| {t['negatives']} | {t['shots']} | {t['than']} | {t['difference']:+.3f} | {t['p']:.4f} "
-            f"| {t['p_holm']:.4f} |"
-        )
+        each = ", ".join(f"{difference:+.3f}" for difference in t["by_draw"])
+        numbers = f"{t['difference']:+.3f} | {each} | {t['p']:.4f} | {t['p_holm']:.4f}"
+        yield f"| {t['negatives']} | {t['shots']} | {t['than']} | {numbers} |"

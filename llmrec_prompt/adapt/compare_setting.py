@@ -92,14 +92,15 @@ class Contestant:
 
 
 def under(setting: Setting, folder: Path, facts: Mapping[str, Any] | None = None) -> Contestant:
-    """The mode of an adapter; with logs, popularity has the weight that its card has for the negatives.
+    """The mode that an adapter was trained for, alone; `auto` would put other parts beside an encoder abroad.
 
-    It has none in a domain that the adapter did not learn in.
+    With logs, popularity has the weight that its card has for the negatives, and none in a domain that the
+    adapter did not learn in.
     """
     card = Card.load(folder)
     learnt = setting.known.has_logs and learnt_in(card, setting.population.domain.name)
     popularity = card.popularity if learnt else {}
     said = {"adapter": card.name, "weights_hash": card.weights_hash, "popularity": popularity}
     return Contestant(
-        lambda task: setting.rankers(folder, task).ranker("auto"), folder, {**said, **(facts or {})}
+        lambda task: setting.rankers(folder, task).ranker(card.mode), folder, {**said, **(facts or {})}
     )

@@ -69,6 +69,8 @@ class Suite(_Strict):
     """A recipe whose last adapter is the source, trained first; in place of `sources`."""
     methods: tuple[str, ...] = Field(default=DEFAULT, min_length=1)
     shots: tuple[Shots, ...] = Field(default=DEFAULT_SHOTS, min_length=1)
+    draws: int = Field(default=1, ge=1)
+    """So many times other users are drawn for the shots; the same are tested. Asking for more adds some."""
     test: int = Field(default=200, ge=1)
     """Users to be tested: the first of the seeded order, as in `llmrec eval run --users`."""
     validation: int = Field(default=60, ge=1)
@@ -124,7 +126,7 @@ class Suite(_Strict):
         """From few to all."""
         return tuple(sorted(self.shots, key=lambda n: math.inf if n == "all" else n))
 
-    def target(self, shots: Shots) -> Source:
+    def target(self, shots: Shots, draw: int = 0) -> Source:
         """The target with so many users to learn from, and no more validation users than go with them.
 
         >>> suite = Suite(name="s", data="d", methods=("base",))
@@ -139,6 +141,7 @@ class Suite(_Strict):
             test=self.test,
             validation=0 if users == 0 else most,
             users=users,
+            draw=draw,
             windows=self.windows,
         )
 

@@ -123,7 +123,9 @@ class Population:
 
     def _order(self) -> list[str]:
         eligible = [u for u in self.dataset.users if len(self.dataset.history(u)) > 1]
-        return seeded_order(eligible, 0)
+        order = seeded_order(eligible, 0)
+        tested, rest = order[: self.source.test], order[self.source.test :]
+        return [*tested, *(seeded_order(rest, self.source.draw) if self.source.draw else rest)]
 
     @cached_property
     def train(self) -> Dataset:

@@ -38,6 +38,8 @@ class Source(_Strict):
     """The next ones choose checkpoints and weights."""
     users: int | None = Field(default=None, ge=0)
     """How many of the rest to train on; all if None."""
+    draw: int = Field(default=0, ge=0)
+    """Another number puts those who are not tested in another order: others are validated and trained on."""
     windows: int | None = Field(default=None, ge=1)
     """At most so many pieces of one user's history, the latest, so that a few heavy users do not decide."""
     labelled: bool = True

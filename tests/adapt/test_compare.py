@@ -182,6 +182,33 @@ def test_a_run_is_not_mixed_with_another(done, tiny, ring, source):
         compare(suite(tiny, ring, source, seed=1), out=folder, resume=True)
 
 
+def test_an_adapter_is_compared_alone(done):
+    report, _ = done
+    modes = {name: report["details"]["uniform"][name]["8"]["mode"] for name in METHODS if name not in FAST}
+    assert modes.pop("embedding") == "embedding"
+    assert set(modes.values()) == {"encoder"}  # also where it never learnt, as it could not in source-only
+
+
+def test_more_draws_add_to_a_run(tiny, ring, source, tmp_path):
+    few = {"methods": ["popularity", "item-knn", "embedding"], "replay": [], "composed": {}}
+    one = compare(suite(tiny, ring, source, **few), out=tmp_path / "run")
+    first = rows(tmp_path / "run")
+    both = compare(suite(tiny, ring, source, **few, draws=2), out=tmp_path / "run", resume=True)
+    assert rows(tmp_path / "run")[: len(first)] == first
+    assert [row["draw"] for row in rows(tmp_path / "run")] == [0] * 6 + [1] * 4
+    cells = both["details"]["popular"]
+    assert {name: len(cells[name]["8"]["by_draw"]) for name in few["methods"]} == {
+        "popularity": 2,
+        "item-knn": 2,
+        "embedding": 1,
+    }
+    each = cells["popularity"]["8"]["by_draw"]
+    assert each[0] != each[1]
+    assert each[0] == pytest.approx(mean(one, "popularity", 8, "popular"), abs=1e-4)
+    assert mean(both, "popularity", 8, "popular") == pytest.approx(np.mean(each), abs=1e-4)
+    assert compare(suite(tiny, ring, source, **few), out=tmp_path / "run", resume=True) == one
+
+
 def test_more_shots_than_users_are_refused(tiny, ring, source, tmp_path):
     with pytest.raises(ConfigError, match="has 32 users beside"):
         compare(suite(tiny, ring, source, shots=[33]), out=tmp_path / "run")

@@ -26,7 +26,7 @@ MANIFEST = {
 def row(method, shots, mean, seed):
     values = np.clip(np.random.default_rng(seed).normal(mean, 0.1, 40), 0, 1).round(6).tolist()
     values = {"ndcg@10": values, "hr@10": [float(v > 0.5) for v in values]}
-    return {"method": method, "shots": shots, "negatives": "uniform", "values": values} | {
+    return {"draw": 0, "method": method, "shots": shots, "negatives": "uniform", "values": values} | {
         "facts": {"adapter": method},
         "events": {},
         "seconds": 1.0,
@@ -59,6 +59,27 @@ def test_the_tests_pair_the_users_of_what_is_there():
     ours, theirs = (ROWS[i]["values"]["ndcg@10"] for i in (0, 1))
     assert tests[0]["difference"] == pytest.approx(np.mean(ours) - np.mean(theirs), abs=1e-4)
     assert tests[0]["p"] == pytest.approx(paired_test(ours, theirs, seed=0), abs=1e-5)
+
+
+def test_several_draws_count_with_each_users_mean_over_them():
+    second = [
+        {**row("source+target", "all", 0.6, 5), "draw": 1},
+        {**row("target-only", "all", 0.5, 6), "draw": 1},
+    ]
+    report = summarise([*ROWS, *second], MANIFEST, SIZES)
+    ours, theirs, again, others = (np.array(r["values"]["ndcg@10"]) for r in (ROWS[0], ROWS[1], *second))
+    cell = report["results"]["uniform"]["source+target"]["all"]["ndcg@10"]
+    assert cell["mean"] == pytest.approx((ours.mean() + again.mean()) / 2, abs=1e-4)
+    test, flat = report["tests"]
+    assert test["by_draw"] == pytest.approx([(ours - theirs).mean(), (again - others).mean()], abs=1e-4)
+    assert test["p"] == pytest.approx(
+        paired_test((ours + again) / 2, (theirs + others) / 2, seed=0), abs=1e-5
+    )
+    assert flat["than"] == "embedding"
+    assert len(flat["by_draw"]) == 2  # what no shots can change is there once, against every draw
+    text = markdown(report)
+    assert "means over 2 draws" in text
+    assert f"{test['by_draw'][0]:+.3f}, {test['by_draw'][1]:+.3f}" in text
 
 
 def test_the_report_says_what_was_done_and_dashes_what_was_not():

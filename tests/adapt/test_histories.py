@@ -39,6 +39,15 @@ def test_fewer_users_are_a_part_of_more(ring):
     assert population(ring, users=5).users == population(ring).users[:5]
 
 
+def test_another_draw_takes_others_and_never_the_tested(ring):
+    first, second = (population(ring, users=5, draw=draw) for draw in (0, 1))
+    tested = {case.user_id for case in leave_last_out(first.dataset, users=20, seed=0).cases}
+    drawn = [{*people.users, *people.validation} for people in (first, second)]
+    assert drawn[0] != drawn[1]
+    assert all(len(users) == 13 and not users & tested for users in drawn)
+    assert population(ring, draw=1).users == population(ring, draw=1).users
+
+
 def test_nobody_left_to_train_on_is_an_error(ring):
     with pytest.raises(DataError, match="none is left"):
         population(ring, test=60)
