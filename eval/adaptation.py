@@ -26,7 +26,7 @@ from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.cli.output import progress
 from llmrec_prompt.data import Dataset, leave_last_out
 from llmrec_prompt.errors import MissingExtra
-from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
+from llmrec_prompt.evaluate.cases import Ask, Exam, exam_of
 from llmrec_prompt.evaluate.offline import check_leak
 from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.evaluate.runner import run_exam
@@ -66,6 +66,8 @@ trained, and without one, it is the centred states of the history's items agains
 `fused` adds MiniLM, co-occurrence and popularity to it. `encoder, untrained`, `likelihood, zero-shot` and
 `fused, zero-shot` are the same model without an adapter. `item-knn`, `sasrec` and `lstm` are fitted on the
 very users that the adapter was trained on; `co-occurrence` and `popularity` on all logs but the hidden items.
+Where a table asks for several items of each user, they are the last ones, each asked for after what came
+before it, with those that came after held out too, and a user counts with the mean over them.
 Means over users, with 95 % bootstrap intervals; p is a paired randomisation test of `encoder` against the
 row. Sampled metrics compare rankers on the same candidates, they are not quality over the whole catalogue.
 """
@@ -80,11 +82,14 @@ class Table:
     negatives: str
     exam: Exam
     adapter: Adapter
+    back: int = 0
+    """How many likes before the last one the target is."""
 
     @property
     def folder(self) -> Path:
         """Where its runs are."""
-        return Path("runs/adaptation") / f"{self.name}-{self.negatives}-{self.given.users}"
+        earlier = f"-back-{self.back}" if self.back else ""
+        return Path("runs/adaptation") / f"{self.name}-{self.negatives}-{self.given.users}{earlier}"
 
     def recommender(self, adapter: str | None, **settings: object) -> Recommender:
         """On the logs without the hidden items."""
@@ -116,6 +121,9 @@ def main() -> None:
         metavar="FROM:TO",
         help="places, in the seeded order, of users who helped to choose how we score: not in the tables",
     )
+    parser.add_argument(
+        "--questions", type=int, default=1, help="how many of each user's last items are asked for"
+    )
     parser.add_argument("--model", default="hf:smollm2", help="the model reference that scores")
     parser.add_argument("--sets", nargs="*", default=list(TABLES))
     parser.add_argument(
@@ -135,9 +143,15 @@ def main() -> None:
         if not (given.data / name).is_dir():
             sys.exit(f"{given.data / name} is not there. Say --data FOLDER.")
         for negatives in ("uniform", "popular"):
-            found[f"{name}, {negatives} negatives"] = section(given, name, negatives)
+            found[title(given, name, negatives)] = section(given, name, negatives)
             write_atomically(given.out, "\n".join([HEAD, *found.values()]))
             print(f"{name}, {negatives}: written to {given.out}", flush=True)
+
+
+def title(given: argparse.Namespace, name: str, negatives: str) -> str:
+    """Of a table."""
+    several = f", {given.questions} items a user" if given.questions > 1 else ""
+    return f"{name}, {negatives} negatives{several}"
 
 
 def command(given: argparse.Namespace, name: str) -> str:
@@ -145,6 +159,7 @@ def command(given: argparse.Namespace, name: str) -> str:
     precision = os.environ.get("LLMREC_PRECISION")
     parts = [f"LLMREC_PRECISION={precision}"] if precision else []
     parts += ["python eval/adaptation.py --sets", name, "--users", str(given.users), "--model", given.model]
+    parts += ["--questions", str(given.questions)] if given.questions > 1 else []
     parts += ["--leave-out", given.leave_out] if given.leave_out else []
     parts += ["--without", *given.without] if given.without else []
     return " ".join([*parts, "--out", str(given.out)])
@@ -153,12 +168,33 @@ def command(given: argparse.Namespace, name: str) -> str:
 def section(given: argparse.Namespace, name: str, negatives: str) -> str:
     """Everything about one table, in Markdown."""
     dataset = Dataset.load(given.data / name)
-    exam = leave_last_out_exam(dataset, users=given.users, candidates=20, negatives=negatives, seed=0)
-    table = Table(given, name, negatives, exam, find(TABLES[name]))
-    values: Values = {}
-    for group, make in GROUPS.items():
-        values |= run_group(table, group, make)
-    return "\n".join([*rows(table, values, tested(given, dataset, values)), ""])
+    last = leave_last_out(dataset, users=given.users, seed=0)
+    among = {case.user_id for case in last.cases}
+    adapter, found = find(TABLES[name]), []
+    for back in range(given.questions):
+        split = leave_last_out(dataset, users=None, seed=0, back=back, among=among) if back else last
+        exam = exam_of(split, Ask(users=given.users, negatives=negatives))
+        table = Table(given, name, negatives, exam, adapter, back)
+        values: Values = {}
+        for group, make in GROUPS.items():
+            values |= run_group(table, group, make)
+        found.append(values)
+    return "\n".join([*rows(table, merged(found), tested(given, dataset, found[0])), ""])
+
+
+def merged(found: list[Values]) -> Values:
+    """Each user's mean over the items asked for; who has too few likes has fewer."""
+    return {
+        ranker: {
+            user: means([each[ranker][user] for each in found if user in each[ranker]]) for user in users
+        }
+        for ranker, users in found[0].items()
+    }
+
+
+def means(rows: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each metric."""
+    return {metric: float(np.mean([row[metric] for row in rows])) for metric in METRICS}
 
 
 def tested(given: argparse.Namespace, dataset: Dataset, values: Values) -> list[str]:
@@ -287,7 +323,7 @@ def rows(table: Table, values: Values, users: list[str]) -> Iterator[str]:
     """The table, the best first, with a test of every row against the encoder."""
     per_user = {n: np.array([v[u]["ndcg@10"] for u in users]) for n, v in values.items()}
     card = table.adapter.card
-    yield f"## {table.name}, {table.negatives} negatives"
+    yield f"## {title(table.given, table.name, table.negatives)}"
     yield ""
     domain = table.exam.train.domain
     weight = weight_of(card, table.negatives, None, domain)

@@ -56,29 +56,38 @@ def leave_last_out(
     users: int | None,
     seed: int,
     min_history: int = 1,
+    back: int = 0,
     among: Container[str] | None = None,
 ) -> Split:
-    """Hold out the last liked item of sampled users.
+    """Hold out the last liked item of sampled users, or one before it.
 
     Users are put in one seeded order, each by a hash of its own id, and the first `users` are taken:
     asking for more users adds some and keeps the earlier ones. None takes all. Users need
     `min_history` liked items besides the target; when fewer are eligible than asked, all are taken.
-    With `among`, only users in it are taken.
+    With `among`, only users in it are taken. With `back`, the target is so many likes before the last, and
+    those after it are held out too: in nobody's history, and no negatives of this user.
 
     Raises:
-        ConfigError: users < 1 or min_history < 0.
+        ConfigError: users < 1, min_history < 0 or back < 0.
         DataError: no user is eligible.
     """
     check_numbers(users, min_history)
+    if back < 0:
+        raise ConfigError(f"back is {back}; nothing comes after the last like, so give back >= 0.")
     ids = {user: tuple(item.item_id for item in dataset.history_items(user)) for user in dataset.users}
-    cases = [Case(user, liked[:-1], liked[-1]) for user, liked in ids.items() if len(liked) > min_history]
+    place = -1 - back
+    cases = [
+        Case(user, liked[:place], liked[place])
+        for user, liked in ids.items()
+        if len(liked) > min_history + back
+    ]
     if not cases:
         raise DataError(
-            f"No user of {dataset.name} has {min_history + 1} liked items (of {len(dataset.users)} users); "
-            "lower min_history or load interactions."
+            f"No user of {dataset.name} has {min_history + back + 1} liked items (of {len(dataset.users)} "
+            "users); lower min_history or load interactions."
         )
     chosen = choose(cases, users, seed, among)
-    train = dataset.without((case.user_id, case.target) for case in chosen)
+    train = dataset.without((case.user_id, item) for case in chosen for item in ids[case.user_id][place:])
     return Split(train, chosen, len(cases), known=dataset)
 
 

@@ -91,15 +91,23 @@ def make_exam(dataset: Dataset, ask: Ask) -> Exam:
     if not dataset.has_logs:
         raise DataError(f"{dataset.name} has no interactions, so there is nothing to evaluate on.")
     fixed = None if ask.negatives in NEGATIVES else read_negatives(ask.negatives, dataset)
-    split = PROTOCOLS[ask.protocol](dataset, ask, fixed)
+    return exam_of(PROTOCOLS[ask.protocol](dataset, ask, fixed), ask, fixed)
+
+
+def exam_of(split: Split, ask: Ask, fixed: dict[str, tuple[str, ...]] | None = None) -> Exam:
+    """The exam of a split that is made already; `fixed` are candidates by user, if they are given.
+
+    Raises:
+        DataError: nobody can be asked, or the catalogue is too small.
+    """
     if not split.cases:
-        raise DataError(f"No user of {dataset.name} has a history and candidates to be tested on.")
+        raise DataError(f"No user of {split.train.name} has a history and candidates to be tested on.")
     facts = {**asdict(ask), "eligible": split.eligible, **split.notes}
     candidates = _candidates(split, ask, fixed, facts)
     if ask.negatives not in ASKED_FOR:
         sizes = [len(candidates[place]) for place in range(len(split.cases))]
         facts["sizes"] = [min(sizes), max(sizes)]
-    users, items, index = [case.user_id for case in split.cases], dataset.items, dataset.index
+    users, items, index = [case.user_id for case in split.cases], split.train.items, split.train.index
     histories = Ragged([index[i] for i in _cut(case.history, ask.history)] for case in split.cases)
     targets = Ragged([index[i] for i in case.relevant] for case in split.cases)
     return Exam(

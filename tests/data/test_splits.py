@@ -41,6 +41,27 @@ def test_targets_leave_train_and_histories(data, min_history, seed):
     assert split.train.popularity().sum() == data.popularity().sum() - len(split.cases)
 
 
+@given(data_sets(), st.integers(0, 3), st.integers(0, 99))
+def test_what_came_after_an_earlier_target_is_unknown_and_no_negative(data, back, seed):
+    assume(any(len(data.history(user)) > back + 1 for user in data.users))
+    split = leave_last_out(data, users=None, seed=seed, back=back)
+    assert len(split.cases) == sum(len(data.history(user)) > back + 1 for user in data.users)
+    for case in split.cases:
+        liked = [row.item_id for row in data.history(case.user_id)]
+        assert case.target == liked[len(liked) - 1 - back]
+        assert case.history == tuple(liked[: len(liked) - 1 - back])
+        assert tuple(row.item_id for row in split.train.history(case.user_id)) == case.history
+        assert not split.train.consumed(case.user_id) & {*liked[len(liked) - 1 - back :]}
+        assert split.known.consumed(case.user_id) >= {*liked}
+
+
+def test_a_target_before_the_first_like_cannot_be_meant():
+    with pytest.raises(ConfigError, match="back is -1"):
+        leave_last_out(crowd(2), users=None, seed=0, back=-1)
+    with pytest.raises(DataError, match="has 4 liked items"):
+        leave_last_out(crowd(2), users=None, seed=0, back=2)
+
+
 def test_asking_for_more_users_keeps_the_earlier_ones():
     data = crowd(30)
     few, more = (leave_last_out(data, users=n, seed=7).cases for n in (5, 20))
