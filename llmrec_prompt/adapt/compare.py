@@ -51,17 +51,18 @@ def compare(
         UnknownName: there is no such model, adapter or domain.
     """
     draws = [_populations(suite, draw) for draw in range(suite.draws)]
-    exams = make_exams(suite, draws[0][0])
+    target = draws[0][0]
+    exams = make_exams(suite, target)
     backend = load_backend(suite.model)
     given = _named(suite, backend)
     for adapter in given.values():
-        check_unseen(adapter, draws[0][0])
+        check_unseen(adapter, target)
     folder = out or Path("runs/compare") / suite.name
-    run = RunDirectory.start(folder, _manifest(suite, draws[0][0], exams, backend, given), resume=resume)
+    run = RunDirectory.start(folder, _manifest(suite, target, exams, backend, given), resume=resume)
     run.mend()
     sources = tuple(given[name] for name in suite.sources) or _from_recipe(suite, folder, announce)
     for adapter in sources:
-        check_unseen(adapter, draws[0][0])
+        check_unseen(adapter, target)
     parts = tuple(given[name] for name in suite.composed.of) or sources
     setting = functools.partial(
         Setting, suite, backend=backend, sources=sources, parts=parts, announce=announce

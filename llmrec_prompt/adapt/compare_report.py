@@ -37,7 +37,8 @@ def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[s
     seed = int(manifest["seed"])
     results: dict[str, Any] = {kind: {} for kind in manifest["negatives"]}
     details: dict[str, Any] = {kind: {} for kind in manifest["negatives"]}
-    for draws in sorted(_by_row(rows), key=lambda found: list(manifest["methods"]).index(found[0]["method"])):
+    groups, order = _by_row(rows), list(manifest["methods"])
+    for draws in sorted(groups, key=lambda found: order.index(found[0]["method"])):
         row, values = draws[0], _values(draws)
         said = {**row["facts"], "events": row["events"], "seconds": row["seconds"]}
         for shots in _columns(row, sizes):
@@ -49,11 +50,11 @@ def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[s
             }
     return {
         **{key: manifest[key] for key in facts},
-        "draws": max(len(found) for found in _by_row(rows)),
+        "draws": max(len(found) for found in groups),
         "shots": dict(sizes),
         "chance": {metric: round(chance(int(manifest["candidates"]), metric), 4) for metric in METRICS},
         "results": results,
-        "tests": holm(list(_tests(rows, sizes, seed))),
+        "tests": holm(list(_tests(groups, sizes, seed))),
         "details": details,
     }
 
@@ -80,10 +81,10 @@ def _interval(values: Any, seed: int) -> dict[str, float]:
     return {key: round(value, 4) for key, value in found.items()}
 
 
-def _tests(rows: Sequence[Row], sizes: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+def _tests(groups: Sequence[list[Row]], sizes: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
     values = {
         (draws[0]["negatives"], shots, draws[0]["method"]): _values(draws)["ndcg@10"]
-        for draws in _by_row(rows)
+        for draws in groups
         for shots in _columns(draws[0], sizes)
     }
     for (kind, shots, method), ours in values.items():

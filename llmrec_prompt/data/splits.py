@@ -65,7 +65,7 @@ def leave_last_out(
     asking for more users adds some and keeps the earlier ones. None takes all. Users need
     `min_history` liked items besides the target; when fewer are eligible than asked, all are taken.
     With `among`, only users in it are taken. With `back`, the target is so many likes before the last, and
-    those after it are held out too: in nobody's history, and no negatives of this user.
+    those after it are held out too: not in this user's history, nor among the negatives.
 
     Raises:
         ConfigError: users < 1, min_history < 0 or back < 0.
