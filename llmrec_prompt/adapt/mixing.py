@@ -152,6 +152,7 @@ class Mixer:
         columns = np.repeat(weights, self._ranks).astype(np.float32)
         for parameter, whole in self._parts:
             parameter.copy_(whole * torch.as_tensor(columns, device=whole.device, dtype=whole.dtype))
+        torch.clear_autocast_cache()  # it keeps the bfloat16 copy of the weights before these
 
     def validate(self) -> tuple[Settled, dict[str, Any]]:
         """How the mixture that is set is to rank, and its metrics, on the validation users if any."""

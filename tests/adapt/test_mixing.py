@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from llmrec_prompt.adapt.compose import Mixture, compose
 from llmrec_prompt.adapt.histories import Population
@@ -30,11 +31,11 @@ def parents(tiny, tmp_path_factory):
     return tuple(Adapter(path, Card.load(path)) for path in (learnt, noise))
 
 
-def search(tiny, ring, **other):
+def search(tiny, ring, precision="fp32", **other):
     from llmrec_prompt.adapt.mixing import Search
 
     target = Source(data=str(ring), test=TEST, validation=8, users=10)
-    return Search(target, f"hf:{tiny}", "fp32", **{"evaluations": 12, **other})
+    return Search(target, f"hf:{tiny}", precision, **{"evaluations": 12, **other})
 
 
 def loss(done):
@@ -55,6 +56,19 @@ def test_the_search_prefers_what_learnt_to_noise(tiny, ring, parents, tmp_path):
     assert loss(found) <= loss(alone[0]) + 0.05 < loss(alone[1])
     assert set(found.card.popularity) == {"uniform", "popular", "catalogue"}
     assert found.card.metrics["shots"]["evaluations"] == 13
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_evaluation_is_of_the_weights_it_was_asked_for(tiny, ring, parents, tmp_path, precision):
+    from llmrec_prompt.adapt.building import autocast
+    from llmrec_prompt.adapt.mixing import Mixer
+
+    mixture = Mixture(parents, (1.0, 1.0))
+    mixer = Mixer(mixture, compose("parts", mixture, tmp_path).folder, search(tiny, ring, precision))
+    asked = [(1.0, 0.0), (0.0, 1.0), (1.0, 0.0)]
+    with autocast(precision), torch.no_grad():
+        learnt, noise, again = map(mixer.loss, asked)
+    assert again == learnt < noise - 0.05
 
 
 def test_a_weight_of_nothing_leaves_a_parent_out(tiny, ring, parents, tmp_path):
