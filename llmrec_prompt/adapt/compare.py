@@ -40,7 +40,8 @@ def compare(
     Args:
         suite: what to compare.
         out: the run's folder; `runs/compare/NAME` if None.
-        resume: go on with a run that is there; without it that is an error.
+        resume: go on with a run that is there, which may have had other methods, shots or draws; without it
+            that is an error.
         announce: is told the estimated time and memory of a training before it starts.
 
     Raises:
@@ -72,17 +73,21 @@ def compare(
         for draw, populations in enumerate(draws)
     ]
     rows = _filled(run, settings, exams)
-    return write_report(summarise(rows, run.manifest, _sizes(settings[0])), folder)
+    facts = {**run.manifest, "methods": suite.methods}
+    return write_report(summarise(rows, facts, _sizes(settings[0])), folder)
 
 
 def _filled(
     run: RunDirectory, draws: Sequence[Mapping[Shots, Setting]], exams: Mapping[str, Exam]
 ) -> list[Row]:
-    """All rows of these draws, those that were missing appended."""
+    """All rows of the suite, those that were missing appended; the folder may hold more than it asks for."""
     for draw, settings in enumerate(draws):
         for row in run_methods(settings, exams, [row for row in run.rows() if row["draw"] == draw]):
             run.append({"draw": draw, **row})
-    return [row for row in run.rows() if row["draw"] < len(draws)]
+    suite = draws[0][0].suite
+    shots = {ANY, *map(str, suite.shots)}
+    rows = (row for row in run.rows() if row["draw"] < len(draws) and row["shots"] in shots)
+    return [row for row in rows if row["method"] in suite.methods]
 
 
 def _populations(suite: Suite, draw: int) -> dict[Shots, Population]:
@@ -149,10 +154,10 @@ def _manifest(
 ) -> dict[str, Any]:
     """All that could change a number; data sets and adapters by what they are, not where they lie.
 
-    How many draws there are changes none of a draw's own.
+    Which methods, shots and draws there are changes no row of another one: a run can be widened.
     """
     facts = {
-        **suite.model_dump(mode="json", exclude={"draws"}),
+        **suite.model_dump(mode="json", exclude={"methods", "shots", "draws"}),
         "data": population.dataset.name,
         "data_fingerprint": population.dataset.fingerprint,
         "domain": population.domain.name,

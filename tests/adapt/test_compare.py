@@ -209,6 +209,21 @@ def test_more_draws_add_to_a_run(tiny, ring, source, tmp_path):
     assert compare(suite(tiny, ring, source, **few), out=tmp_path / "run", resume=True) == one
 
 
+def test_more_methods_and_shots_add_to_a_run(tiny, ring, source, tmp_path):
+    def run(methods, shots):
+        few = {"methods": methods, "shots": shots, "replay": [], "composed": {}}
+        return compare(suite(tiny, ring, source, **few), out=tmp_path / "run", resume=True)
+
+    one = run(["popularity"], [8])
+    first = rows(tmp_path / "run")
+    wide = run(["embedding", "popularity"], [0, 8, 16])
+    assert rows(tmp_path / "run")[: len(first)] == first
+    assert len(rows(tmp_path / "run")) == 2 * (1 + 2)  # without shots there is no popularity
+    assert list(wide["results"]["popular"]) == ["embedding", "popularity"]
+    assert list(wide["results"]["popular"]["popularity"]) == ["8", "16"]
+    assert run(["popularity"], [8]) == one
+
+
 def test_more_shots_than_users_are_refused(tiny, ring, source, tmp_path):
     with pytest.raises(ConfigError, match="has 32 users beside"):
         compare(suite(tiny, ring, source, shots=[33]), out=tmp_path / "run")
