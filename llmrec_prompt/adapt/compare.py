@@ -40,13 +40,12 @@ def compare(
     Args:
         suite: what to compare.
         out: the run's folder; `runs/compare/NAME` if None.
-        resume: go on with a run that is there, which may have had other methods, shots or draws; without it
-            that is an error.
+        resume: go on with a run that is there, of the same or of other methods, shots and draws.
         announce: is told the estimated time and memory of a training before it starts.
 
     Raises:
-        ConfigError: the folder holds another run, the target has too few users for the shots, or an adapter
-            saw users that it must not have seen.
+        ConfigError: the folder holds another run, or one and `resume` is not set; the target has too few
+            users for the shots; an adapter saw users that it must not have seen.
         DataError: the data does not allow it.
         AdapterError: an adapter does not fit the model or the templates.
         UnknownName: there is no such model, adapter or domain.
@@ -55,15 +54,11 @@ def compare(
     target = draws[0][0]
     exams = make_exams(suite, target)
     backend = load_backend(suite.model)
-    given = _named(suite, backend)
-    for adapter in given.values():
-        check_unseen(adapter, target)
+    given = _named(suite, backend, target)
     folder = out or Path("runs/compare") / suite.name
     run = RunDirectory.start(folder, _manifest(suite, target, exams, backend, given), resume=resume)
     run.mend()
-    sources = tuple(given[name] for name in suite.sources) or _from_recipe(suite, folder, announce)
-    for adapter in sources:
-        check_unseen(adapter, target)
+    sources = tuple(given[name] for name in suite.sources) or _from_recipe(suite, folder, target, announce)
     parts = tuple(given[name] for name in suite.composed.of) or sources
     setting = functools.partial(
         Setting, suite, backend=backend, sources=sources, parts=parts, announce=announce
@@ -72,21 +67,22 @@ def compare(
         {shots: setting(shots, people, folder=_place(folder, draw)) for shots, people in populations.items()}
         for draw, populations in enumerate(draws)
     ]
-    rows = _filled(run, settings, exams)
+    _fill(run, settings, exams)
     facts = {**run.manifest, "methods": suite.methods}
-    return write_report(summarise(rows, facts, _sizes(settings[0])), folder)
+    return write_report(summarise(_asked(run, suite), facts, _sizes(settings[0])), folder)
 
 
-def _filled(
-    run: RunDirectory, draws: Sequence[Mapping[Shots, Setting]], exams: Mapping[str, Exam]
-) -> list[Row]:
-    """All rows of the suite, those that were missing appended; the folder may hold more than it asks for."""
+def _fill(run: RunDirectory, draws: Sequence[Mapping[Shots, Setting]], exams: Mapping[str, Exam]) -> None:
+    """Append the rows of these draws that are missing."""
     for draw, settings in enumerate(draws):
         for row in run_methods(settings, exams, [row for row in run.rows() if row["draw"] == draw]):
             run.append({"draw": draw, **row})
-    suite = draws[0][0].suite
+
+
+def _asked(run: RunDirectory, suite: Suite) -> list[Row]:
+    """The rows of a suite; the folder may hold more."""
     shots = {ANY, *map(str, suite.shots)}
-    rows = (row for row in run.rows() if row["draw"] < len(draws) and row["shots"] in shots)
+    rows = (row for row in run.rows() if row["draw"] < suite.draws and row["shots"] in shots)
     return [row for row in rows if row["method"] in suite.methods]
 
 
@@ -126,9 +122,13 @@ def make_exams(suite: Suite, population: Population) -> dict[str, Exam]:
     }
 
 
-def _named(suite: Suite, backend: Backend) -> dict[str, Adapter]:
+def _named(suite: Suite, backend: Backend, target: Population) -> dict[str, Adapter]:
+    """The adapters that the suite names, all new to the target."""
     names = dict.fromkeys([*suite.sources, *suite.composed.of])
-    return {name: find(name, base_hash=backend.info.hash) for name in names}
+    given = {name: find(name, base_hash=backend.info.hash) for name in names}
+    for adapter in given.values():
+        check_unseen(adapter, target)
+    return given
 
 
 def check_unseen(adapter: Adapter, population: Population) -> None:
@@ -172,8 +172,10 @@ def _manifest(
     return dict(json.loads(json.dumps(facts)))
 
 
-def _from_recipe(suite: Suite, folder: Path, announce: Announce | None) -> tuple[Adapter, ...]:
-    """The source that the suite's recipe makes."""
+def _from_recipe(
+    suite: Suite, folder: Path, target: Population, announce: Announce | None
+) -> tuple[Adapter, ...]:
+    """The source that the suite's recipe makes, new to the target."""
     if suite.recipe is None:
         return ()
     from llmrec_prompt.adapt.stages import train
@@ -185,7 +187,9 @@ def _from_recipe(suite: Suite, folder: Path, announce: Announce | None) -> tuple
         resume=True,
         announce=announce,
     )
-    return (Adapter(done[-1].folder, Card.load(done[-1].folder)),)
+    adapter = Adapter(done[-1].folder, Card.load(done[-1].folder))
+    check_unseen(adapter, target)
+    return (adapter,)
 
 
 def run_methods(
