@@ -141,9 +141,14 @@ def _composed(setting: Setting) -> Contestant:
     else:
         from llmrec_prompt.adapt.mixing import Search, compose_on
 
-        users = min(plan.users, len(setting.population.users))
-        target = setting.population.source.model_copy(update={"users": users})
-        search = Search(target, suite.model, suite.precision, plan.evaluations, suite.seed)
+        search = Search(
+            setting.population.source,
+            users=plan.users,
+            base=suite.model,
+            precision=suite.precision,
+            evaluations=plan.evaluations,
+            seed=suite.seed,
+        )
         done = compose_on(name, mixture, out, search, force=True)
     weighed = {parent.name: parent.weight for parent in done.card.parents}
     return under(setting, done.folder, {"parents": weighed, "minutes": done.card.minutes})

@@ -149,14 +149,16 @@ class Population:
         return found
 
 
-def windows(population: Population, texts: Texts, size: int, reach: int = 0) -> list[Window]:
-    """All training users' histories in pieces of at most `size` items, the latest piece full.
+def windows(
+    population: Population, texts: Texts, size: int, reach: int = 0, *, users: Sequence[str] | None = None
+) -> list[Window]:
+    """Histories of `users`, by default all to train on, in pieces of at most `size` items, the latest full.
 
     Consecutive pieces share one item: the last target of a piece is the first item of the next. A piece with
     what came before it has at most `reach` items.
     """
     found = []
-    for user in population.users:
+    for user in population.users if users is None else users:
         rows, own = population.rows(user), owned(population, user)
         end, left = len(rows) - 1, population.source.windows or len(rows)
         while end > 0 and left > 0:

@@ -9,7 +9,7 @@ rule (Rechenberg 1973), begun at the best of: each adapter alone, equal shares. 
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from llmrec_prompt.adapt.building import Bench, Settled, autocast, build
 from llmrec_prompt.adapt.compose import Composed, Fit, Mixture, compose, farthest
 from llmrec_prompt.adapt.encode import unit
-from llmrec_prompt.adapt.histories import Population, Window
+from llmrec_prompt.adapt.histories import Window, windows
 from llmrec_prompt.adapt.publish import users_of
 from llmrec_prompt.adapt.recipe import Lora, Recipe, Stage
 from llmrec_prompt.adapt.recipe import Source as Target
@@ -45,7 +45,10 @@ class Search:
     """On whom to search, and how long."""
 
     target: Target
-    """Its `users` are the shots, its `validation` users choose the popularity weights."""
+    """Its `users` are whose logs will be known, its `validation` users choose the popularity weights."""
+    _: KW_ONLY
+    users: int | None = None
+    """The search looks at so many of them; at all if None."""
     base: str = "smollm2"
     precision: str = "auto"
     evaluations: int = 40
@@ -108,9 +111,11 @@ class Mixer:
         assert self._bench.reader is not None  # the stage trains `encode`
         self._encode = self._bench.reader
         self._first_scale = self._encode.scale
+        population, texts = self._bench.sources[0]
+        looked_at = population.users[: search.users]
         if mixture.method == "hub":
-            check_new(mixture, self._bench.sources[0][0])
-        self._shots = Shots(self._bench.lessons.windows[0])
+            check_new(mixture, population.dataset.name, looked_at)
+        self._shots = Shots(windows(population, texts, history, reach, users=looked_at))
         self._parts = [
             (parameter, parameter.detach().clone())
             for name, parameter in self._bench.network.trainable
@@ -182,17 +187,17 @@ class Mixer:
         )
 
 
-def check_new(mixture: Mixture, population: Population) -> None:
+def check_new(mixture: Mixture, data: str, users: Sequence[str]) -> None:
     """Refuse to search on users that a parent learnt from: it would win by what it remembers of them.
 
     Raises:
         ConfigError: as said.
     """
     for parent in mixture.parents:
-        seen = overlap(parent.folder, population.dataset.name, population.users)
+        seen = overlap(parent.folder, data, users)
         if seen:
             raise ConfigError(
-                f"Adapter {parent.card.name!r} was trained on {len(seen)} of the {len(population.users)} "
+                f"Adapter {parent.card.name!r} was trained on {len(seen)} of the {len(users)} "
                 "users to search on, so it would win by memory. Leave it out, or search on other data."
             )
 

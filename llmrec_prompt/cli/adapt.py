@@ -63,7 +63,7 @@ def compose(
     data: Annotated[
         str | None, typer.Option(help="Data set whose users fit the mixture.", metavar="DIR")
     ] = None,
-    users: Annotated[int, typer.Option(min=1, help="How many training users of it.")] = 16,
+    users: Annotated[int, typer.Option(min=1, help="How many of them the search looks at.")] = 16,
     validation: Annotated[int, typer.Option(min=0, help="Validation users of it.")] = 16,
     test: Annotated[int, typer.Option(min=0, help="Its first users are for tests: not touched.")] = 200,
     evaluations: Annotated[int, typer.Option(min=1, help="Of the search.")] = 40,
@@ -85,8 +85,8 @@ def compose(
         raise ConfigError("Method hub searches the weights on users: give --data, and no --weights.")
     parents = tuple(find(adapter) for adapter in of)
     mixture = Mixture(parents, plain_weights(method, len(parents), numbers(weights)), method, rank)
-    target = data and Source(data=data, domain=domain, test=test, validation=validation, users=users)
-    search = {"model": model, "evaluations": evaluations, "seed": seed}
+    target = data and Source(data=data, domain=domain, test=test, validation=validation)
+    search = {"users": users, "base": model, "evaluations": evaluations, "seed": seed}
     print_composed(_composed(name, mixture, out, target, force=force, **search), as_json=as_json)
 
 

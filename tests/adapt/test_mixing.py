@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 
 from llmrec_prompt.adapt.compose import Mixture, compose
 from llmrec_prompt.adapt.histories import Population
@@ -35,7 +34,7 @@ def search(tiny, ring, precision="fp32", **other):
     from llmrec_prompt.adapt.mixing import Search
 
     target = Source(data=str(ring), test=TEST, validation=8, users=10)
-    return Search(target, f"hf:{tiny}", precision, **{"evaluations": 12, **other})
+    return Search(target, base=f"hf:{tiny}", precision=precision, **{"evaluations": 12, **other})
 
 
 def loss(done):
@@ -60,6 +59,8 @@ def test_the_search_prefers_what_learnt_to_noise(tiny, ring, parents, tmp_path):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_evaluation_is_of_the_weights_it_was_asked_for(tiny, ring, parents, tmp_path, precision):
+    import torch
+
     from llmrec_prompt.adapt.building import autocast
     from llmrec_prompt.adapt.mixing import Mixer
 
@@ -88,6 +89,29 @@ def test_users_of_parents_and_shots_are_named_and_no_tested_one(tiny, ring, pare
     assert {"0123456789abcdef"} | read_users(parents[0].folder) <= read_users(done.folder)
     tested = [case.user_id for case in leave_last_out(Dataset.load(ring), users=TEST, seed=0).cases]
     assert not overlap(done.folder, "ring", tested)
+
+
+def test_the_search_looks_at_few_of_the_users_that_are_known(tiny, ring, parents, tmp_path):
+    from llmrec_prompt.adapt.mixing import Search, compose_on
+
+    def found(known, looked_at):
+        target = Source(data=str(ring), test=TEST, validation=8, users=known)
+        how = Search(target, users=looked_at, base=f"hf:{tiny}", precision="fp32", evaluations=6)
+        return compose_on("few", Mixture(parents, (0.5, 0.5), "hub"), tmp_path, how, force=True).card
+
+    all_known, few_known, all_looked_at = found(10, 4), found(4, None), found(10, None)
+    assert all_known.parents == few_known.parents
+    assert all_known.metrics["shots"] == few_known.metrics["shots"] != all_looked_at.metrics["shots"]
+    assert all_known.data[-1].users == all_looked_at.data[-1].users == 10  # popularity is counted from them
+
+
+def test_the_command_searches_on_a_data_set(llmrec, tiny, ring, parents, tmp_path):
+    given = ["--of", parents[0].folder, "--of", parents[1].folder, "--method", "hub", "--model", f"hf:{tiny}"]
+    on = ["--data", ring, "--users", 4, "--validation", 8, "--test", TEST, "--evaluations", 4]
+    done = llmrec("adapt", "compose", "mix", *given, *on, "--out", tmp_path, "--json")
+    assert done.code == 0, done.err
+    assert done.json["parents"]["learnt"] > abs(done.json["parents"]["noise"])
+    assert Card.load(tmp_path / "mix").metrics["shots"]["evaluations"] == 5
 
 
 def test_a_parent_that_remembers_the_shots_is_refused(tiny, ring, parents, tmp_path):
