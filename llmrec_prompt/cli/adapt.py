@@ -63,7 +63,7 @@ def compose(
     data: Annotated[
         str | None, typer.Option(help="Data set whose users fit the mixture.", metavar="DIR")
     ] = None,
-    users: Annotated[int, typer.Option(min=1, help="How many of them the search looks at.")] = 16,
+    users: Annotated[int, typer.Option(min=1, help="How many of its users are looked at.")] = 16,
     validation: Annotated[int, typer.Option(min=0, help="Validation users of it.")] = 16,
     test: Annotated[int, typer.Option(min=0, help="Its first users are for tests: not touched.")] = 200,
     evaluations: Annotated[int, typer.Option(min=1, help="Of the search.")] = 40,
