@@ -41,7 +41,8 @@ def test_it_is_the_same_again():
     assert probe(asked) == probe(asked)
 
 
-def test_what_was_answered_is_not_asked_again():
+def test_what_was_answered_is_not_asked_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path))  # a kept cache has the answers of the last run
     asked = Probing(plan(rankers=("label",), seed=5), ("position", "attributes"))
     texts = []
     backend = FakeBackend(lambda prompt, text: texts.append(text) or -float(len(prompt) % 7))
