@@ -37,10 +37,10 @@ class Bench:
         """What is trained."""
         return self.course.module
 
-    @property
+    @functools.cached_property
     def lessons(self) -> Lessons:
-        """What it is trained on."""
-        return self.course.lessons
+        """What it is trained on; cut from the histories on first use."""
+        return self.course.lessons()
 
     @property
     def reader(self) -> Encode | None:

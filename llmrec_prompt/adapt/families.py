@@ -46,7 +46,8 @@ class Course:
     """What is trained, on what, how it is judged, and for which ranking mode."""
 
     module: Any
-    lessons: Lessons
+    lessons: Callable[[], Lessons]
+    """Cuts the histories when it is called: whoever only judges need not wait for all of them."""
     mode: str
     judge: Judge
     reader: Encode | None = None
@@ -57,9 +58,9 @@ def course(ground: Ground) -> Course:
     """The course of a stage.
 
     Raises:
-        DataError: a source gives nothing to learn from.
-        BackendError: an answer is not one token for this model.
+        DataError: a source gives nothing to learn from; this and the next are said by `lessons`.
         TemplateError: a template cannot be trained on.
+        BackendError: an answer is not one token for this model.
     """
     if "catalogue" in ground.stage.objectives:
         return _catalogue(ground)
@@ -73,15 +74,15 @@ def _encode(ground: Ground) -> Encode:
     return encode
 
 
-def _lessons(ground: Ground, found: list[list[Window]]) -> Lessons:
+def _lessons(ground: Ground, histories: Callable[[Ground], list[list[Window]]]) -> Callable[[], Lessons]:
     given = [population.source for population, _ in ground.sources]
-    return Lessons(found, given, ground.stage, seed=ground.seed)
+    return lambda: Lessons(histories(ground), given, ground.stage, seed=ground.seed)
 
 
 def _dense(ground: Ground) -> Course:
     """Objectives on the states of whole histories; an encoder unless likelihoods alone are trained."""
     stage, network = ground.stage, ground.network
-    lessons = _lessons(ground, _histories(ground))
+    lessons = _lessons(ground, _histories)
     width, reader = network.model.config.hidden_size, _encode(ground)
     makers: dict[str, Callable[[], Any]] = {
         "encode": lambda: reader,
@@ -117,11 +118,8 @@ def _span(ground: Ground) -> Course:
     """An objective that asks after a prompt, a question for every item of a history."""
     stage, network = ground.stage, ground.network
     texts = [texts for _, texts in ground.sources]
-    found = [positions(*source, stage.history) for source in ground.sources]
-    if stage.shuffle_targets:
-        found = [shuffled(own, ground.seed) for own in found]
     draws = [Draw(population, stage.candidates, ground.seed) for population, _ in ground.sources]
-    lessons = _lessons(ground, found)
+    lessons = _lessons(ground, _questions)
     (name,) = stage.objectives
     if name == "rank":
         module = Asking(network, Rank(network, texts), draws)
@@ -130,18 +128,28 @@ def _span(ground: Ground) -> Course:
     return Course(Asking(network, objective, draws), lessons, name, by_answers(objective, stage.history))
 
 
+def _questions(ground: Ground) -> list[list[Window]]:
+    """One for every item of every history but the first."""
+    found = [positions(*source, ground.stage.history) for source in ground.sources]
+    return [shuffled(own, ground.seed) for own in found] if ground.stage.shuffle_targets else found
+
+
 def _by_likelihood(ground: Ground) -> Judge:
     return by_likelihood(ground.network, ground.tokenizer, [population for population, _ in ground.sources])
 
 
 def _catalogue(ground: Ground) -> Course:
     """`encode` on walks through the catalogue."""
-    stage, network, encode = ground.stage, ground.network, _encode(ground)
+    network, encode = ground.network, _encode(ground)
+    module = Dense(network, {"encode": encode}, {"encode": ground.stage.objectives["catalogue"]})
+    return Course(module, _lessons(ground, _walks), "encoder", by_states(network, encode), encode)
+
+
+def _walks(ground: Ground) -> list[list[Window]]:
+    """Histories that nobody had, enough for every step."""
+    stage = ground.stage
     found = [
         pseudo_histories(*source, size=stage.history, most=stage.steps * stage.batch, seed=ground.seed)
         for source in ground.sources
     ]
-    if stage.shuffle_targets:
-        found = [shuffled(own, ground.seed) for own in found]
-    module = Dense(network, {"encode": encode}, {"encode": stage.objectives["catalogue"]})
-    return Course(module, _lessons(ground, found), "encoder", by_states(network, encode), encode)
+    return [shuffled(own, ground.seed) for own in found] if stage.shuffle_targets else found

@@ -8,6 +8,8 @@ import pytest
 pytest.importorskip("torch")
 
 from llmrec_prompt.adapt.building import Bench, Settled
+from llmrec_prompt.errors import DataError
+from tests.adapt.learning import bench, source
 
 
 class Exam:
@@ -60,3 +62,10 @@ def test_one_choice_for_all_sources():
 
 def test_nobody_to_ask_chooses_nothing():
     assert settled() == (Settled({}, []), 3.0)
+
+
+def test_who_only_judges_needs_nobody_to_train_on(tiny, ring):
+    found = bench(tiny, {"encode": 1.0}, [source(ring, users=0)])
+    assert 0 < found.evaluate()["ndcg@10"] < 1
+    with pytest.raises(DataError, match="has no history to train on"):
+        found.lessons[0]
