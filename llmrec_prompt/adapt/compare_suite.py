@@ -1,6 +1,7 @@
 """A suite of `llmrec adapt compare`: a target, source adapters, methods, and a curve over shots, in YAML."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from llmrec_prompt.adapt.recipe import Lora, Source, Stage
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.settings import read_settings
+from llmrec_prompt.evaluate.settings import change, read_settings
 
 DEFAULT = (
     "base",
@@ -146,13 +147,19 @@ class Suite(_Strict):
         )
 
     @classmethod
-    def load(cls, path: str | Path) -> "Suite":
+    def load(cls, path: str | Path, changes: Mapping[str, Any] | None = None) -> "Suite":
         """Read a suite; its name is the file's if it has none.
+
+        Args:
+            path: the YAML file.
+            changes: values by dotted path that win over the file's, such as {"stage.steps": 50}.
 
         Raises:
             ConfigError: the file is not a suite; says what and where.
         """
         content = read_settings(path, "suite", "data, sources and shots")
+        for dotted, value in (changes or {}).items():
+            change(content, dotted, value)
         try:
             return cls.model_validate({"name": Path(path).stem.lower().replace(" ", "-"), **content})
         except ValidationError as error:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.settings import read_settings
+from llmrec_prompt.evaluate.settings import change, read_settings
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 DENSE = ("encode", "next_item", "predictive", "adversarial")
@@ -175,22 +175,10 @@ class Recipe(_Strict):
         if not isinstance(content, dict):
             raise ConfigError(f"{where} is no recipe: expected keys such as base, lora and stages.")
         for dotted, value in (changes or {}).items():
-            _set(content, dotted, value)
+            change(content, dotted, value)
         try:
             return cls.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "file"
             raise ConfigError(f"{where}: {place}: {first['msg']} (found {first['input']!r:.60}).") from error
-
-
-def _set(content: Any, dotted: str, value: Any) -> None:
-    *path, last = dotted.split(".")
-    for step in path:
-        try:
-            content = content[int(step)] if isinstance(content, list) else content.setdefault(step, {})
-        except (AttributeError, IndexError, ValueError) as error:
-            raise ConfigError(
-                f"The recipe has nothing at {dotted!r}. Write for example stages.0.steps=100."
-            ) from error
-    content[int(last) if isinstance(content, list) else last] = value

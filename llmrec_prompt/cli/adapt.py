@@ -107,16 +107,21 @@ def compare(
     suite: Annotated[Path, typer.Argument(help="A suite in YAML.", metavar="SUITE.yaml")],
     out: Annotated[Path | None, typer.Option(help="Run directory; runs/compare/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun.")] = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a value.", metavar="shots=[16,all]")
+    ] = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Ways of adapting to a domain over a number of its users, against baselines on the same users.
 
-    Example: llmrec adapt compare eval/suites/adapt_shakespeare.yaml --resume
+    With --resume a run can be widened by methods, shots and draws.
+
+    Example: llmrec adapt compare eval/suites/adapt_shakespeare.yaml --set "shots=[256,all]" --resume
     """
     from llmrec_prompt.adapt.compare import compare as run
     from llmrec_prompt.adapt.compare_suite import Suite
 
-    plan = Suite.load(suite)
+    plan = Suite.load(suite, parsed(changes or []))
     with progress():
         report = run(plan, out=out, resume=resume, announce=_announce)
     if as_json:

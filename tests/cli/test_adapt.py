@@ -85,6 +85,11 @@ def test_a_comparison_and_its_files(llmrec, small_suite, tmp_path):
     shown = llmrec("adapt", "compare", small_suite, "--out", out, "--resume")
     assert "popularity" in shown.out
     assert "all (" in shown.out
+    fewer = llmrec("adapt", "compare", small_suite, "--out", out, "--resume", "--set", "shots=[4]", "--json")
+    assert set(fewer.json["results"]["uniform"]["popularity"]) == {"4"}
+    other = llmrec("adapt", "compare", small_suite, "--out", out, "--resume", "--set", "stage.lr=0.1")
+    assert other.code == 1
+    assert "stage" in other.err
 
 
 def test_a_suite_that_cannot_be_meant_is_one_line(llmrec, tmp_path):
