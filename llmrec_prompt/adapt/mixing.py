@@ -27,7 +27,7 @@ from llmrec_prompt.adapt.recipe import Source as Target
 from llmrec_prompt.adapt.validation import reported
 from llmrec_prompt.adapters import Source, overlap
 from llmrec_prompt.adapters.weights import MAX_RANK
-from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.errors import ConfigError, DataError
 from llmrec_prompt.progress import track
 
 PENALTY = 0.05
@@ -113,6 +113,8 @@ class Mixer:
         self._first_scale = self._encode.scale
         population, texts = self._bench.sources[0]
         looked_at = population.users[: search.users]
+        if not looked_at:
+            raise DataError(f"{population.dataset.name} has no user to fit the mixture to. Raise `users`.")
         if mixture.method == "hub":
             check_new(mixture, population.dataset.name, looked_at)
         self._shots = Shots(windows(population, texts, history, reach, users=looked_at))

@@ -6,7 +6,7 @@ from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.recipe import Recipe, Source
 from llmrec_prompt.adapters import Adapter, Card, overlap, read_users, user_hash, write_users
 from llmrec_prompt.data import Dataset, leave_last_out
-from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.errors import ConfigError, DataError
 
 from .noise import shuffled_numbers
 from .planted import plant
@@ -103,6 +103,14 @@ def test_the_search_looks_at_few_of_the_users_that_are_known(tiny, ring, parents
     assert all_known.parents == few_known.parents
     assert all_known.metrics["shots"] == few_known.metrics["shots"] != all_looked_at.metrics["shots"]
     assert all_known.data[-1].users == all_looked_at.data[-1].users == 10  # popularity is counted from them
+
+
+def test_a_mixture_wants_somebody_to_be_fitted_to(tiny, ring, parents, tmp_path):
+    from llmrec_prompt.adapt.mixing import Search, compose_on
+
+    nobody = Search(Source(data=str(ring), test=TEST, users=0), base=f"hf:{tiny}", precision="fp32")
+    with pytest.raises(DataError, match="no user to fit the mixture to"):
+        compose_on("nobody", Mixture(parents, (0.5, 0.5)), tmp_path, nobody)
 
 
 def test_the_command_searches_on_a_data_set(llmrec, tiny, ring, parents, tmp_path):
