@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmrec_prompt.adapt import processes
 from llmrec_prompt.adapt.dense import Lessons
 from llmrec_prompt.adapt.encode import Encode
 from llmrec_prompt.adapt.families import Course, Ground, course
@@ -115,7 +116,8 @@ def build(recipe: Recipe, stage: Stage, start: Path | None) -> Bench:
     tokenizer, model = load_base(base.name, precision=recipe.precision, quantise=recipe.lora.quantise)
     network = Network(model, recipe.lora, start=start, base_hash=base.digest)
     sources = _sources(stage, Vocabulary(tokenizer))
-    ground = Ground(stage, recipe.seed, network, tokenizer, sources, card)
+    every = stage.model_copy(update={"steps": stage.steps * processes.count()})  # a step is a lesson for each
+    ground = Ground(every, recipe.seed, network, tokenizer, sources, card)
     exams = functools.partial(_exams, sources, stage)
     return Bench(base, network, sources, course(ground), exams(), lambda: exams(QUESTIONS))
 

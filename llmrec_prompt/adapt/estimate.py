@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from llmrec_prompt.adapt import processes
 from llmrec_prompt.adapt.building import Bench, autocast
 from llmrec_prompt.adapt.recipe import Stage
 
@@ -23,10 +24,12 @@ class Estimate:
     tokens: int
 
     def __str__(self) -> str:
+        several = processes.count()
+        in_each = f" in each of {several} processes" if several > 1 else ""
         return (
             f"about {self.seconds / 60:.0f} min for {self.examples} training histories, "
             f"{self.tokens_per_step} tokens a step, {self.parameters / 1e6:.2f} M "
-            f"trained parameters, {self.gigabytes:.1f} GB"
+            f"trained parameters, {self.gigabytes:.1f} GB{in_each}"
         )
 
 
@@ -39,7 +42,7 @@ def estimate(bench: Bench, stage: Stage) -> Estimate:
     new, kept = _step(bench), _step(bench)
     tokens = (bench.network.tokens - before) // 2
     count = sum(len(found) for found in bench.lessons.windows)
-    first_round = min(stage.steps, -(-count // stage.batch))
+    first_round = min(stage.steps, -(-count // (stage.batch * processes.count())))
     seconds = first_round * max(new, kept) + (stage.steps - first_round) * kept
     return Estimate(
         seconds=seconds,

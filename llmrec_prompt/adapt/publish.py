@@ -15,6 +15,7 @@ from peft import get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from llmrec_prompt import __version__
+from llmrec_prompt.adapt import processes
 from llmrec_prompt.adapt.building import Bench, autocast
 from llmrec_prompt.adapt.plots import plot_curves
 from llmrec_prompt.adapt.recipe import Recipe, Stage
@@ -114,7 +115,8 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         minutes=outcome.minutes,
         created=date.today(),
         weights_hash=weights_hash,
-        recipe=_portable(recipe.model_dump(mode="json") | {"stages": [stage.model_dump(mode="json")]}),
+        recipe=_portable(recipe.model_dump(mode="json") | {"stages": [stage.model_dump(mode="json")]})
+        | processes.setting(),
         versions={"llmrec-prompt": __version__, **{n: importlib.metadata.version(n) for n in LIBRARIES}},
     )
 

@@ -5,10 +5,12 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from llmrec_prompt.adapt import processes
 from llmrec_prompt.adapt.building import build
 from llmrec_prompt.adapt.estimate import Estimate, estimate
 from llmrec_prompt.adapt.publish import Outcome, publish
@@ -41,6 +43,8 @@ def train(
 ) -> list[Trained]:
     """Train every stage of a recipe that is not finished yet.
 
+    Started in several processes (see `processes`), it trains in all of them, a batch each a step.
+
     Args:
         recipe: what to do.
         out: where adapters go, a folder each.
@@ -53,11 +57,12 @@ def train(
         DataError: a source gives nothing to train on.
         AdapterError: the adapter to start from does not fit the base.
     """
+    processes.join()
     start = find(recipe.start).folder if recipe.start else None
     done = []
     for stage in recipe.stages:
         folder = runs / stage.name
-        _claim(folder, recipe, stage, start, resume=resume)
+        processes.by_first(partial(_claim, folder, recipe, stage, start, resume=resume))
         target = (out if stage.publish else folder) / stage.name
         finished = _finished(folder, target)
         done.append(finished or _train_stage(recipe, stage, start, folder, target, announce))
@@ -74,12 +79,13 @@ def _claim(folder: Path, recipe: Recipe, stage: Stage, start: Path | None, *, re
         "precision": recipe.precision,
         "stage": stage.model_dump(mode="json"),
         "start": start.name if start else None,
+        **processes.setting(),
     }
     path = folder / "recipe.json"
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
         if found != wanted:
-            keys = ", ".join(sorted(k for k in wanted if found.get(k) != wanted[k]))
+            keys = ", ".join(sorted(k for k in wanted | found if found.get(k) != wanted.get(k)))
             raise ConfigError(
                 f"{folder} was trained with another {keys}. Rename the stage or remove the folder."
             )
@@ -102,17 +108,22 @@ def _train_stage(
 ) -> Trained:
     begin = time.monotonic()
     torch.manual_seed(recipe.seed)
-    bench = build(recipe, stage, start)
-    if announce:
+    bench = processes.first_alone_first(partial(build, recipe, stage, start))
+    if announce and processes.is_first():
         announce(stage, estimate(bench, stage))
     rows = run(bench.module, bench.lessons, bench.evaluate, recipe=recipe, stage=stage, folder=folder)
-    minutes = _minutes(folder, time.monotonic() - begin)
+    minutes = processes.by_first(lambda: _minutes(folder, time.monotonic() - begin))
     outcome = Outcome(recipe, stage, bench, rows, minutes, start)
+    return processes.by_first(partial(_finish, outcome, folder, target))
+
+
+def _finish(outcome: Outcome, folder: Path, target: Path) -> Trained:
     metrics = publish(outcome, target)
-    write_atomically(folder / "done.json", json.dumps({"metrics": metrics, "minutes": minutes}) + "\n")
+    kept = {"metrics": metrics, "minutes": outcome.minutes}
+    write_atomically(folder / "done.json", json.dumps(kept) + "\n")
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
-    return Trained(stage.name, target, metrics, minutes)
+    return Trained(outcome.stage.name, target, metrics, outcome.minutes)
 
 
 def _minutes(folder: Path, seconds: float) -> float:

@@ -13,6 +13,7 @@ from torch.utils.data import SequentialSampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging
 
+from llmrec_prompt.adapt import processes
 from llmrec_prompt.adapt.network import half
 from llmrec_prompt.adapt.recipe import Recipe, Stage
 from llmrec_prompt.cache import write_atomically
@@ -48,7 +49,8 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Our metrics, logged and told to the callbacks as Trainer does with its own."""
         with self.autocast_smart_context_manager():
-            metrics = {f"eval_{name}": value for name, value in self._judge().items()}
+            found = processes.by_first(self._judge)
+        metrics = {f"eval_{name}": value for name, value in found.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -92,7 +94,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
 def arguments(recipe: Recipe, stage: Stage, folder: Path, *, judged: bool = True) -> TrainingArguments:
     """Trainer's settings for a stage; without anybody to judge on, the last weights are kept."""
     every = min(stage.evaluate_every, stage.steps)
-    return TrainingArguments(
+    found = TrainingArguments(
         output_dir=str(folder),
         run_name=stage.name,
         max_steps=stage.steps,
@@ -118,7 +120,12 @@ def arguments(recipe: Recipe, stage: Stage, folder: Path, *, judged: bool = True
         remove_unused_columns=False,
         disable_tqdm=True,
         dataloader_pin_memory=False,
+        log_level_replica="error",
     )
+    # Of several GPUs a process uses its own: Trainer would lay copies of the module on all, and it is none
+    # that can be copied so. More processes are what uses more of them.
+    found._n_gpu = min(1, found.n_gpu)
+    return found
 
 
 def run(
@@ -131,7 +138,8 @@ def run(
     A kill loses at most what came after the latest checkpoint: the next call goes on from there.
     """
     logging.set_verbosity_error()  # Trainer finds the frozen weights missing in small checkpoints
-    callbacks: list[Any] = [_Watch(f"Training {stage.name}", stage.steps, folder / LOG)]
+    watch = _Watch(f"Training {stage.name}", stage.steps, folder / LOG)
+    callbacks: list[Any] = [watch] if processes.is_first() else []
     if stage.patience is not None and evaluate:
         callbacks.append(EarlyStoppingCallback(stage.patience))
     trainer = LessonTrainer(
@@ -144,7 +152,7 @@ def run(
         evaluate=evaluate,
     )
     trainer.remove_callback(PrinterCallback)
-    checkpoint = latest_checkpoint(folder)
+    checkpoint = processes.by_first(lambda: latest_checkpoint(folder))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return list(trainer.state.log_history)
 

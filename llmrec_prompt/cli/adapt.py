@@ -1,5 +1,6 @@
 """`llmrec adapt`: train adapters."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,12 +31,15 @@ def train(
 
     Example: llmrec adapt train adapters/recipes/movies.yaml --resume
     """
+    from llmrec_prompt.adapt import processes
     from llmrec_prompt.adapt.recipe import Recipe
     from llmrec_prompt.adapt.stages import train as run
 
     plan = Recipe.load(recipe, parsed(changes or []))
-    with progress():
+    with progress() if processes.is_first() else nullcontext():
         done = run(plan, out=out, runs=runs, resume=resume, announce=_announce)
+    if not processes.is_first():
+        return
     if as_json:
         print_json(
             [
@@ -78,9 +82,11 @@ def compose(
 
     Example: llmrec adapt compose books-mix --of movies --of shopping --method hub --data my_books
     """
+    from llmrec_prompt.adapt import processes
     from llmrec_prompt.adapt.compose import Mixture, plain_weights
     from llmrec_prompt.adapt.recipe import Source
 
+    processes.refuse("adapt compose")
     if method == "hub" and (data is None or weights is not None):
         raise ConfigError("Method hub searches the weights on users: give --data, and no --weights.")
     parents = tuple(find(adapter) for adapter in of)
@@ -118,9 +124,11 @@ def compare(
 
     Example: llmrec adapt compare eval/suites/adapt_shakespeare.yaml --set "shots=[256,all]" --resume
     """
+    from llmrec_prompt.adapt import processes
     from llmrec_prompt.adapt.compare import compare as run
     from llmrec_prompt.adapt.compare_suite import Suite
 
+    processes.refuse("adapt compare")
     plan = Suite.load(suite, parsed(changes or []))
     with progress():
         report = run(plan, out=out, resume=resume, announce=_announce)
@@ -183,7 +191,13 @@ def numbers(text: str | None) -> tuple[float, ...] | None:
 
 
 def _announce(stage: Any, estimate: Any) -> None:
-    errors.print(f"{stage.name}: {estimate}", style="dim", markup=False, highlight=False)
+    import torch
+
+    from llmrec_prompt.adapt import processes
+
+    for line in (f"{stage.name}: {estimate}", processes.unused(torch.cuda.device_count())):
+        if line:
+            errors.print(line, style="dim", markup=False, highlight=False)
 
 
 def parsed(changes: list[str]) -> dict[str, Any]:
