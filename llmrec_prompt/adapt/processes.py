@@ -57,18 +57,15 @@ def by_first(work: Callable[[], T]) -> T:
     if count() == 1:
         return work()
     told: list[Any] = [None, None]
-    if not is_first():
-        distributed.broadcast_object_list(told, src=0)
-        if told[1] is not None:
-            raise LlmrecError(told[1])
-        return told[0]  # type: ignore[no-any-return]
-    try:
-        told[0] = work()
-    except Exception as error:
-        told[1] = str(error) or repr(error)
-        raise
-    finally:
-        distributed.broadcast_object_list(told, src=0)
+    if is_first():
+        try:
+            told[0] = work()
+        except Exception as error:
+            distributed.broadcast_object_list([None, str(error) or repr(error)], src=0)
+            raise
+    distributed.broadcast_object_list(told, src=0)
+    if told[1] is not None:
+        raise LlmrecError(told[1])
     return told[0]  # type: ignore[no-any-return]
 
 
