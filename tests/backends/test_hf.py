@@ -15,6 +15,7 @@ from llmrec_prompt.backends.base import Backend, ScoreRequest
 from llmrec_prompt.backends.loading import load_backend
 from llmrec_prompt.errors import BackendError, ConfigError, ContextOverflow
 
+from ..conftest import packaged_or_skip
 from .conformance import PROMPT, TITLES
 
 pytestmark = pytest.mark.hf
@@ -92,6 +93,23 @@ def test_models_that_cannot_share_a_prefix_are_refused() -> None:
     for config in (mamba, bloom):
         with pytest.raises(BackendError, match=f"type '{config.model_type}'"):
             Network(transformers.AutoModelForCausalLM.from_config(config).eval())
+
+
+def test_a_file_is_walked_once_and_the_library_left_as_it_was() -> None:
+    import gguf
+
+    from llmrec_prompt.backends.hf.loading import _read_once
+
+    path, plain = packaged_or_skip("smollm2"), gguf.GGUFReader
+    with _read_once():
+        found = gguf.GGUFReader(path)
+        assert gguf.GGUFReader(path) is found
+    assert gguf.GGUFReader is plain
+    usual = plain(path)
+    assert found.fields.keys() == usual.fields.keys()
+    for own, other in zip(found.tensors, usual.tensors, strict=True):
+        assert own.name == other.name
+        assert np.array_equal(own.data, other.data)
 
 
 @pytest.fixture

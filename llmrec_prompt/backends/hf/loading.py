@@ -1,6 +1,7 @@
 """From a model reference to a loaded `HfBackend`: folders, hub ids, GGUF files. Safetensors only, no code."""
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import json
@@ -11,10 +12,13 @@ import re
 import shutil
 import struct
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from llmrec_prompt.backends.hf.backend import HfBackend
 from llmrec_prompt.backends.hf.vocabulary import BOS_UNLESS_SAID, as_llama_cpp
@@ -33,6 +37,7 @@ log = logging.getLogger(__name__)
 FILES = ("*.json", "model*.safetensors", "*.model", "*.txt", "*.jinja")
 """What is fetched of a model on the hub: weights, once and without pickles, and all that tokenizers read."""
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(@[\w./-]+)?")
+_ALONE = threading.Lock()
 FORM = 1
 """Number of the conversion below; raised when its result changes, so that old copies are made again."""
 
@@ -182,7 +187,7 @@ def _dequantised(source: Path, digest: str) -> Path:
 
 def _convert(source: Path, folder: Path) -> None:
     pre = _pre_tokenizer(source)
-    with _one_line_errors(str(source)), _no_progress_bars():
+    with _one_line_errors(str(source)), _no_progress_bars(), _read_once():
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             str(source.parent),
             gguf_file=source.name,
@@ -198,6 +203,29 @@ def _convert(source: Path, folder: Path) -> None:
     path = folder / "tokenizer.json"
     spec = as_llama_cpp(json.loads(path.read_text("utf-8")), pre)
     path.write_text(json.dumps(spec, ensure_ascii=False), "utf-8")
+
+
+@contextlib.contextmanager
+def _read_once() -> Iterator[None]:
+    """Inside, a GGUF file is walked once, though transformers opens it three times.
+
+    The fields of a large vocabulary take most of a conversion.
+    """
+    import gguf
+
+    class Reader(gguf.GGUFReader):  # type: ignore[misc]
+        data: Any
+
+        def _get(self, *given: Any, **options: Any) -> Any:
+            self.data = self.data.view(np.ndarray)  # slices of a memmap are many times dearer than an array's
+            return super()._get(*given, **options)
+
+    with _ALONE:
+        plain, gguf.GGUFReader = gguf.GGUFReader, functools.lru_cache(maxsize=1)(Reader)
+        try:
+            yield
+        finally:
+            gguf.GGUFReader = plain
 
 
 def _pre_tokenizer(source: Path) -> str:
