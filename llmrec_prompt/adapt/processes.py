@@ -12,12 +12,6 @@ from typing import Any, TypeVar
 
 from llmrec_prompt.errors import ConfigError, LlmrecError, MissingExtra
 
-try:
-    import torch
-    from torch import distributed
-except ImportError as error:
-    raise MissingExtra("Training", "train") from error
-
 T = TypeVar("T")
 PATIENCE = timedelta(hours=6)
 """So long the others wait while the first one reads a catalogue."""
@@ -39,7 +33,16 @@ def is_first() -> bool:
 
 
 def join() -> None:
-    """Meet the others and take a GPU of one's own. Doing it twice changes nothing."""
+    """Meet the others and take a GPU of one's own. Doing it twice changes nothing.
+
+    Raises:
+        MissingExtra: torch is not installed.
+    """
+    try:
+        import torch
+        from torch import distributed
+    except ImportError as error:
+        raise MissingExtra("Training", "train") from error
     if count() == 1 or distributed.is_initialized():
         return
     if torch.cuda.is_available():
@@ -56,6 +59,8 @@ def by_first(work: Callable[[], T]) -> T:
     """
     if count() == 1:
         return work()
+    from torch import distributed
+
     told: list[Any] = [None, None]
     if is_first():
         try:

@@ -33,9 +33,11 @@ def train(
     """
     from llmrec_prompt.adapt import processes
     from llmrec_prompt.adapt.recipe import Recipe
-    from llmrec_prompt.adapt.stages import train as run
 
     plan = Recipe.load(recipe, parsed(changes or []))
+    processes.join()
+    from llmrec_prompt.adapt.stages import train as run  # wants torch, which `join` looks for
+
     with progress() if processes.is_first() else nullcontext():
         done = run(plan, out=out, runs=runs, resume=resume, announce=_announce)
     if not processes.is_first():

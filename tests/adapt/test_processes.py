@@ -58,7 +58,7 @@ def test_two_processes_write_one_adapter_that_learnt(tiny, ring, pair, tmp_path)
     assert hit_rate(tiny, ring, found, tmp_path / "after") > 0.8  # chance is 0.25
 
 
-def test_each_evaluation_is_made_once(pair):
+def test_the_log_is_that_of_one_training(pair):
     judged = [row["step"] for row in log_of(pair[0]) if "eval_ndcg@10" in row]
     assert judged == [20, 40, 60]
 
@@ -122,6 +122,17 @@ def test_what_is_for_one_process_says_so(llmrec, monkeypatch, command):
     done = llmrec("adapt", *command)
     assert done.code
     assert "one process" in done.err
+
+
+@pytest.mark.parametrize("call", ["join", "refuse"])
+def test_only_training_wants_torch(call):
+    """Mixing adapters and comparing baselines go without; training says which extra is missing."""
+    argument = "'adapt compose'" if call == "refuse" else ""
+    code = "import sys; sys.modules['torch'] = None; from llmrec_prompt.adapt import processes as p; "
+    code += f"p.{call}({argument})"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode == 0) == (call == "refuse"), done.stderr
+    assert ("[train]" in done.stderr) == (call == "join")
 
 
 def test_unused_gpus_are_told_of(monkeypatch):
