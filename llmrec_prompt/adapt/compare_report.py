@@ -16,7 +16,9 @@ from llmrec_prompt.evaluate.statistics import bootstrap_interval, chance, holm, 
 ANY = "any"
 """The shots of a row that is the same for any number of them."""
 METRICS = {"ndcg@10": "NDCG@10", "hr@10": "HR@10"}
-OURS, OTHERS = "source+target", ("target-only", "sasrec", "embedding")
+OURS, START = "source+target", "source-only"
+RIVALS = tuple((OURS, other) for other in ("target-only", "sasrec", "embedding"))
+GAINS = tuple((name, START) for name in (OURS, "composed", "predictive", "adversarial"))
 NOTE = """{data}: the last liked item of each of {test} users among {candidates} candidates, the same for
 every row; negatives are drawn evenly, or by popularity. n shots are n users to learn from, and beside them
 validation users ({validation}) to choose checkpoints and weights by. Every method that reads logs is given
@@ -30,8 +32,9 @@ def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[s
     """The report as plain values.
 
     `results[negatives][method][shots][metric]` is {mean, low, high}; `tests` are paired randomisation tests
-    of source+target against others on NDCG@10, `p_holm` corrected over all of them (Holm 1979). With several
-    draws of the shots a user counts with the mean over them; `by_draw` has what each draw gave.
+    of source+target against others on NDCG@10, `gains` those of what shots added to the source's adapter;
+    `p_holm` is corrected over all of its list (Holm 1979). With several draws of the shots a user counts with
+    the mean over them; `by_draw` has what each draw gave.
     """
     facts = ("name", "data", "domain", "model", "model_hash", "adapters", "test", "candidates", "seed")
     seed = int(manifest["seed"])
@@ -54,7 +57,8 @@ def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[s
         "shots": dict(sizes),
         "chance": {metric: round(chance(int(manifest["candidates"]), metric), 4) for metric in METRICS},
         "results": results,
-        "tests": holm(list(_tests(groups, sizes, seed))),
+        "tests": holm(list(_tests(groups, sizes, RIVALS, seed))),
+        "gains": holm(list(_tests(groups, sizes, GAINS, seed))),
         "details": details,
     }
 
@@ -81,18 +85,22 @@ def _interval(values: Any, seed: int) -> dict[str, float]:
     return {key: round(value, 4) for key, value in found.items()}
 
 
-def _tests(groups: Sequence[list[Row]], sizes: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+def _tests(
+    groups: Sequence[list[Row]], sizes: Mapping[str, Any], pairs: Sequence[tuple[str, str]], seed: int
+) -> Iterator[dict[str, Any]]:
+    """A test of the first of each pair against the second wherever both are, save at no shots at all."""
     values = {
         (draws[0]["negatives"], shots, draws[0]["method"]): _values(draws)["ndcg@10"]
         for draws in groups
         for shots in _columns(draws[0], sizes)
     }
     for (kind, shots, method), ours in values.items():
-        for other in OTHERS if method == OURS else ():
+        for other in [second for first, second in pairs if first == method and shots != "0"]:
             theirs = values.get((kind, shots, other))
             if theirs is not None:
                 by_draw = (ours - theirs).mean(1)
                 yield {
+                    "method": method,
                     "negatives": kind,
                     "shots": shots,
                     "than": other,
@@ -124,7 +132,9 @@ def markdown(report: Mapping[str, Any], picture: str | None = None) -> str:
             lines += [f"## {title}, {kind} negatives (chance {report['chance'][metric]:.3f})\n"]
             lines += [*_table(methods, report["shots"], metric), ""]
     if report["tests"]:
-        lines += [f"## {OURS} against others, NDCG@10\n", *_test_lines(report["tests"]), ""]
+        lines += [f"## {OURS} against others, NDCG@10\n", *_test_lines(report["tests"], "than"), ""]
+    if report["gains"]:
+        lines += [f"## What shots add to {START}, NDCG@10\n", *_test_lines(report["gains"], "method"), ""]
     return "\n".join(lines)
 
 
@@ -168,10 +178,10 @@ def _table(methods: Mapping[str, Any], shots: Mapping[str, Any], metric: str) ->
         yield f"| {' | '.join(line)} |"
 
 
-def _test_lines(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield "| negatives | shots | than | difference | each draw | p | p (Holm) |"
+def _test_lines(tests: Sequence[Mapping[str, Any]], which: str) -> Iterator[str]:
+    yield f"| negatives | shots | {which} | difference | each draw | p | p (Holm) |"
     yield "|---|---|---|---|---|---|---|"
     for t in tests:
         each = ", ".join(f"{difference:+.3f}" for difference in t["by_draw"])
         numbers = f"{t['difference']:+.3f} | {each} | {t['p']:.4f} | {t['p_holm']:.4f}"
-        yield f"| {t['negatives']} | {t['shots']} | {t['than']} | {numbers} |"
+        yield f"| {t['negatives']} | {t['shots']} | {t[which]} | {numbers} |"

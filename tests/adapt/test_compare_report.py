@@ -61,6 +61,24 @@ def test_the_tests_pair_the_users_of_what_is_there():
     assert tests[0]["p"] == pytest.approx(paired_test(ours, theirs, seed=0), abs=1e-5)
 
 
+def test_what_shots_added_to_the_source_is_tested_apart():
+    manifest = {**MANIFEST, "methods": ["source-only", "source+target", "predictive", "target-only"]}
+    every = [row("source-only", shots, 0.5, 7) for shots in ("0", "all")]
+    every += [
+        row("source+target", "all", 0.8, 1),
+        row("predictive", "all", 0.5, 8),
+        row("target-only", "all", 0.5, 2),
+    ]
+    report = summarise(every, manifest, SIZES)
+    assert [t["method"] for t in report["gains"]] == ["source+target", "predictive"]
+    assert {(t["than"], t["shots"]) for t in report["gains"]} == {("source-only", "all")}
+    ours, theirs = (every[i]["values"]["ndcg@10"] for i in (2, 1))
+    assert report["gains"][0]["p"] == pytest.approx(paired_test(ours, theirs, seed=0), abs=1e-5)
+    assert report["gains"][0]["p_holm"] < 0.05 < report["gains"][1]["p_holm"]
+    assert [t["than"] for t in report["tests"]] == ["target-only"]
+    assert "| uniform | all | predictive |" in markdown(report)
+
+
 def test_several_draws_count_with_each_users_mean_over_them():
     second = [
         {**row("source+target", "all", 0.6, 5), "draw": 1},
