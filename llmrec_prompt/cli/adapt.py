@@ -149,9 +149,9 @@ def print_comparison(report: dict[str, Any]) -> None:
     for kind, methods in report["results"].items():
         title = f"NDCG@10 on {report['data']}, {kind} negatives, by users to learn from"
         print_rows(["", *heads], table(methods, shots, "ndcg@10"), title=title)
-    for t in report["tests"]:
+    for t in [*report["tests"], *report["gains"]]:
         errors.print(
-            f"source+target against {t['than']}, {t['shots']} users, {t['negatives']} negatives: "
+            f"{t['method']} against {t['than']}, {t['shots']} users, {t['negatives']} negatives: "
             f"{t['difference']:+.3f}, p {t['p']:.4f} (Holm {t['p_holm']:.4f})",
             style="dim",
             markup=False,
