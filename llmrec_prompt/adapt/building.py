@@ -13,7 +13,7 @@ from llmrec_prompt.adapt.families import Course, Ground, course
 from llmrec_prompt.adapt.histories import Population, Texts
 from llmrec_prompt.adapt.network import Network, half, load_base
 from llmrec_prompt.adapt.recipe import Recipe, Stage
-from llmrec_prompt.adapt.validation import QUESTIONS, Curves, Validation, best_weight, summary
+from llmrec_prompt.adapt.validation import QUESTIONS, Curves, Validation, summary
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import parse_ref
 from llmrec_prompt.backends.hf.loading import Located, locate
@@ -52,53 +52,10 @@ class Bench:
         """Validation of every source, by kind of candidates and weight of log-popularity."""
         return [self.course.judge(exam, None) for exam in self.exams]
 
-    def settle(self) -> "Settled":
-        """Ask validation users how the adapter is to rank; sets the focus that is best for them.
-
-        What is chosen is best in the mean over the sources. There is a choice only for an encoder, and only
-        where there is somebody to ask.
-        """
-        if self.reader is None or not self.exams:
-            return Settled({}, self.curves())
-        states = [exam.catalogue(self.reader) for exam in self.exams]
-        asked = list(zip(self.settling(), states, strict=True))
-        rows = [exam.by_focus(self.network, self.reader, items) for exam, items in asked]
-        best = max(rows[0], key=lambda factor: _worth([row[factor] for row in rows]))
-        home, alone = [row[best] for row in rows], [exam.centred(items) for exam, items in asked]
-        last = list(zip(self.exams, states, strict=True))
-        if _worth(alone) > _worth(home):
-            return Settled(_weights(alone), [exam.centred(items) for exam, items in last], centred=True)
-        self.reader.start_from(None, None, best * self.reader.focus)
-        return Settled(_weights(home), [self.course.judge(exam, items) for exam, items in last])
-
     @property
     def evaluate(self) -> Callable[[], dict[str, float]] | None:
         """Gives the metrics of the weights as they are; None where nobody is left to validate on."""
         return (lambda: _mean([summary(c) for c in self.curves()])) if self.exams else None
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What validation users chose.
-
-    Weights of popularity by kind of task; the curves of their last items, of an encoder those of the whole
-    catalogue too; whether centred item states alone serve them better than what was learnt of users.
-    """
-
-    popularity: dict[str, float]
-    curves: list[Curves]
-    centred: bool = False
-
-
-def _worth(curves: list[Curves]) -> float:
-    return sum(summary(each)["ndcg@10"] for each in curves)
-
-
-def _weights(curves: list[Curves]) -> dict[str, float]:
-    """The best ones, their mean over the sources."""
-    return {
-        kind: round(sum(best_weight(each[kind]) for each in curves) / len(curves), 3) for kind in curves[0]
-    }
 
 
 def build(recipe: Recipe, stage: Stage, start: Path | None) -> Bench:
@@ -118,11 +75,12 @@ def build(recipe: Recipe, stage: Stage, start: Path | None) -> Bench:
     sources = _sources(stage, Vocabulary(tokenizer))
     every = stage.model_copy(update={"steps": stage.steps * processes.count()})  # a step is a lesson for each
     ground = Ground(every, recipe.seed, network, tokenizer, sources, card)
-    exams = functools.partial(_exams, sources, stage)
-    return Bench(base, network, sources, course(ground), exams(), lambda: exams(QUESTIONS))
+    asked = functools.partial(exams, sources, stage)
+    return Bench(base, network, sources, course(ground), asked(), lambda: asked(QUESTIONS))
 
 
-def _exams(sources: list[tuple[Population, Texts]], stage: Stage, questions: int = 1) -> list[Validation]:
+def exams(sources: list[tuple[Population, Texts]], stage: Stage, questions: int = 1) -> list[Validation]:
+    """The validation users of each source that has some, `questions` of each."""
     depth = {"shown": stage.history, "reach": stage.reach, "questions": questions}
     return [
         Validation(people, texts, source=i, **depth)

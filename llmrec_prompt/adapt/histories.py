@@ -1,5 +1,6 @@
 """Behaviour as training examples: whose histories, cut into windows, in tokens."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -126,6 +127,13 @@ class Population:
         order = seeded_order(eligible, 0)
         tested, rest = order[: self.source.test], order[self.source.test :]
         return [*tested, *(seeded_order(rest, self.source.draw) if self.source.draw else rest)]
+
+    def judged_by(self, users: Sequence[str]) -> "Population":
+        """The same with these of its users for validation; those who were there are known like the rest."""
+        other = copy.copy(self)
+        other.__dict__.pop("train", None)
+        other.users, other.validation = [*self.users, *self.validation], list(users)
+        return other
 
     @cached_property
     def train(self) -> Dataset:

@@ -17,14 +17,15 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from llmrec_prompt.adapt.building import Bench, Settled, autocast, build
+from llmrec_prompt.adapt.building import Bench, autocast, build, exams
 from llmrec_prompt.adapt.compose import Composed, Fit, Mixture, compose, farthest
 from llmrec_prompt.adapt.encode import unit
-from llmrec_prompt.adapt.histories import Window, windows
+from llmrec_prompt.adapt.histories import Population, Window, windows
 from llmrec_prompt.adapt.publish import users_of
 from llmrec_prompt.adapt.recipe import Lora, Recipe, Stage
 from llmrec_prompt.adapt.recipe import Source as Target
-from llmrec_prompt.adapt.validation import reported
+from llmrec_prompt.adapt.settling import Settled, settle
+from llmrec_prompt.adapt.validation import QUESTIONS, Validation, reported
 from llmrec_prompt.adapters import Source, overlap
 from llmrec_prompt.adapters.weights import MAX_RANK
 from llmrec_prompt.errors import ConfigError, DataError
@@ -45,7 +46,7 @@ class Search:
     """On whom to search, and how long."""
 
     target: Target
-    """Its `users` are whose logs will be known, its `validation` users choose the popularity weights."""
+    """Its `users` are whose logs will be known; its `validation` users choose how to rank, beside `users`."""
     _: KW_ONLY
     users: int | None = None
     """The search looks at so many of them; at all if None."""
@@ -83,7 +84,10 @@ def compose_on(name: str, mixture: Mixture, out: Path, search: Search, *, force:
         mixer.fit(search),
         popularity=settled.popularity,
         centred=settled.centred,
-        metrics={"shots": {"loss": round(loss, 4), "evaluations": mixer.evaluations}, **metrics},
+        metrics={
+            "shots": {"loss": round(loss, 4), "evaluations": mixer.evaluations, "asked": mixer.asked},
+            **metrics,
+        },
         minutes=round((time.monotonic() - begin) / 60, 2),
     )
     return compose(name, final, out, fit=fit, force=force)
@@ -118,12 +122,14 @@ class Mixer:
         if mixture.method == "hub":
             check_new(mixture, population.dataset.name, looked_at)
         self._shots = Shots(windows(population, texts, history, reach, users=looked_at))
+        others = population.judged_by(strangers(mixture, population.dataset.name, looked_at))
+        self._bench.settling = lambda: self._questions(stage, others)
         self._parts = [
             (parameter, parameter.detach().clone())
             for name, parameter in self._bench.network.trainable
             if ".lora_B." in name
         ]
-        self.evaluations = 0
+        self.evaluations = self.asked = 0
 
     def search(self, search: Search) -> tuple[float, ...]:
         """The weights of the lowest penalised loss."""
@@ -162,9 +168,28 @@ class Mixer:
         torch.clear_autocast_cache()  # it keeps the bfloat16 copy of the weights before these
 
     def validate(self) -> tuple[Settled, dict[str, Any]]:
-        """How the mixture that is set is to rank, and its metrics, on the validation users if any."""
-        settled = self._bench.settle()
+        """How the mixture that is set is to rank, and its metrics on the validation users if any."""
+        settled = settle(self._bench)
         return settled, reported(self._bench.exams, settled.curves)
+
+    def _questions(self, stage: Stage, others: Population) -> list[Validation]:
+        """What is asked to choose how to rank: of those for validation, and of `others` as a second group.
+
+        The others were looked at in the search, but its few weights cannot learn them by heart as training
+        does, and twice as many choose better (eval/mixture.py). They are not asked where so little is known
+        that no candidates are left without what they would be asked for, nor where nobody is to validate.
+        """
+        people, texts = self._bench.sources[0]
+        found = exams([(people, texts)], stage, QUESTIONS)
+        self.asked = len(people.validation)
+        if not found:
+            return []
+        try:
+            found += exams([(others, texts)], stage, QUESTIONS)
+        except DataError:
+            return found
+        self.asked += len(others.validation)
+        return found
 
     def fit(self, search: Search) -> Fit:
         """What the card of a mixture says about the target and its users."""
@@ -202,6 +227,12 @@ def check_new(mixture: Mixture, data: str, users: Sequence[str]) -> None:
                 f"Adapter {parent.card.name!r} was trained on {len(seen)} of the {len(users)} "
                 "users to search on, so it would win by memory. Leave it out, or search on other data."
             )
+
+
+def strangers(mixture: Mixture, data: str, users: Sequence[str]) -> list[str]:
+    """Those of these users whom no parent learnt from."""
+    known = set().union(*(overlap(parent.folder, data, users) for parent in mixture.parents))
+    return [user for user in users if user not in known]
 
 
 class Shots:

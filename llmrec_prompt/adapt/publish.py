@@ -19,6 +19,7 @@ from llmrec_prompt.adapt import processes
 from llmrec_prompt.adapt.building import Bench, autocast
 from llmrec_prompt.adapt.plots import plot_curves
 from llmrec_prompt.adapt.recipe import Recipe, Stage
+from llmrec_prompt.adapt.settling import settle
 from llmrec_prompt.adapt.validation import reported
 from llmrec_prompt.adapters import (
     Base,
@@ -85,7 +86,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
     recipe, stage, bench = outcome.recipe, outcome.stage, outcome.bench
     domains = list(dict.fromkeys(population.domain.name for population, _ in bench.sources))
     with autocast(recipe.precision):
-        settled = bench.settle()
+        settled = settle(bench)
     layers = range(bench.network.first, bench.network.model.config.num_hidden_layers)
     return Card(
         name=stage.name,

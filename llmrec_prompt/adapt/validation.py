@@ -43,6 +43,8 @@ class Task:
 
 Tasks = dict[str, list[Task]]
 """By kind of candidates."""
+Scores = dict[str, list[Array]]
+"""What each task's candidates are worth, (candidates,), by kind of candidates."""
 Curves = dict[str, dict[float, Array]]
 """NDCG@10 of each task, (tasks,), by kind of candidates and weight of log-popularity."""
 
@@ -102,26 +104,46 @@ class Validation:
         """
         tasks = {**self.tasks, **({} if catalogue is None else {"catalogue": self._whole()})}
         items = self._read(encode, self._named()) if catalogue is None else catalogue
-        return self._curves(tasks, self._scores(network, encode, tasks, items, [encode.focus])[0])
+        return self._curves(tasks, self.scores(network, encode, tasks, items, [encode.focus])[0])
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def by_focus(self, network: Network, encode: Encode, catalogue: Array) -> dict[float, Curves]:
         """The curves, the whole catalogue's too, for multiples of the learnt `focus`."""
         tasks = {**self.tasks, "catalogue": self._whole()}
         foci = [factor * encode.focus for factor in FOCI]
-        scores = self._scores(network, encode, tasks, catalogue, foci)
+        scores = self.scores(network, encode, tasks, catalogue, foci)
         return {factor: self._curves(tasks, found) for factor, found in zip(FOCI, scores, strict=True)}
 
     def centred(self, catalogue: Array) -> Curves:
         """The curves of the score of a domain that nobody was trained in: centred item states alone."""
         tasks = {**self.tasks, "catalogue": self._whole()}
+        return self._curves(tasks, self.centred_scores(tasks, catalogue))
+
+    def scores(
+        self, network: Network, encode: Encode, every: Tasks, items: Array, foci: Sequence[float]
+    ) -> list[Scores]:
+        """For each focus, by kind, the scores of each task's candidates without popularity."""
+        users = self._users(network)
+        found: list[Scores] = [{kind: [] for kind in every} for _ in foci]
+        for kind, tasks in every.items():
+            pairs = zip(tasks, users, strict=True)
+            for task, user in track(pairs, f"Ranking for validation users of {self.name}", len(tasks)):
+                candidates = items[list(task.candidates)]
+                own = items[list(self._seen(task))] @ candidates.T
+                for focus, scores in zip(foci, found, strict=True):
+                    near = encode.near * nearness(own, focus)
+                    scores[kind].append(encode.scale * (candidates @ user) + near)
+        return found
+
+    def centred_scores(self, every: Tasks, catalogue: Array) -> Scores:
+        """By kind, what centred item states give each task's candidates."""
         items = np.asarray(unit_rows(catalogue - catalogue[self._centre].mean(0)), np.float64)
-        scores: dict[str, list[Array]] = {kind: [] for kind in tasks}
-        for kind, asked in tasks.items():
-            for task in asked:
+        scores: Scores = {kind: [] for kind in every}
+        for kind, tasks in every.items():
+            for task in tasks:
                 own = items[list(task.history[-self._shown :])] @ items[list(task.candidates)].T
                 scores[kind].append(ELSEWHERE_SCALE * nearness(own, ELSEWHERE_NEAR))
-        return self._curves(tasks, scores)
+        return scores
 
     def _read(self, encode: Encode, rows: Sequence[int]) -> Array:
         """States at the places of their rows: (items, d), zeros where nothing was read."""
@@ -135,23 +157,7 @@ class Validation:
         rows = {row for tasks in self.tasks.values() for task in tasks for row in task.candidates}
         return sorted(rows.union(*(self._seen(task) for task in self.tasks["uniform"])))
 
-    def _scores(
-        self, network: Network, encode: Encode, every: Tasks, items: Array, foci: Sequence[float]
-    ) -> list[dict[str, list[Array]]]:
-        """For each focus, by kind, the scores of each task's candidates without popularity."""
-        users = self._users(network)
-        found: list[dict[str, list[Array]]] = [{kind: [] for kind in every} for _ in foci]
-        for kind, tasks in every.items():
-            pairs = zip(tasks, users, strict=True)
-            for task, user in track(pairs, f"Ranking for validation users of {self.name}", len(tasks)):
-                candidates = items[list(task.candidates)]
-                own = items[list(self._seen(task))] @ candidates.T
-                for focus, scores in zip(foci, found, strict=True):
-                    near = encode.near * nearness(own, focus)
-                    scores[kind].append(encode.scale * (candidates @ user) + near)
-        return found
-
-    def _curves(self, every: Tasks, scores: dict[str, list[Array]]) -> Curves:
+    def _curves(self, every: Tasks, scores: Scores) -> Curves:
         return {
             kind: {w: self._values(tasks, scores[kind], w) for w in WEIGHTS} for kind, tasks in every.items()
         }

@@ -47,6 +47,15 @@ def test_another_draw_takes_others_and_never_the_tested(ring):
     assert all(len(users) == 13 and not users & tested for users in drawn)
 
 
+def test_others_judge_and_those_who_did_are_known(ring):
+    people = Population(Source(data=str(ring), test=20, validation=4, users=6))
+    assert set(people.train.users) == set(people.users)  # computed before
+    judged = people.judged_by(people.users[:2])
+    assert judged.validation == people.users[:2]
+    assert set(judged.train.users) == {*people.users, *people.validation}
+    assert {case.user_id for case in judged.cases()} == set(people.users[:2])
+
+
 def test_nobody_left_to_train_on_is_an_error(ring):
     with pytest.raises(DataError, match="none is left"):
         population(ring, test=60)

@@ -55,6 +55,7 @@ def test_the_search_prefers_what_learnt_to_noise(tiny, ring, parents, tmp_path):
     assert loss(found) <= loss(alone[0]) + 0.05 < loss(alone[1])
     assert set(found.card.popularity) == {"uniform", "popular", "catalogue"}
     assert found.card.metrics["shots"]["evaluations"] == 13
+    assert found.card.metrics["shots"]["asked"] == 8 + 10
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -120,6 +121,31 @@ def test_the_command_searches_on_a_data_set(llmrec, tiny, ring, parents, tmp_pat
     assert done.code == 0, done.err
     assert done.json["parents"]["learnt"] > abs(done.json["parents"]["noise"])
     assert Card.load(tmp_path / "mix").metrics["shots"]["evaluations"] == 5
+
+
+def test_whom_a_parent_remembers_is_not_asked_how_to_rank(tiny, ring, parents, tmp_path):
+    from llmrec_prompt.adapt.mixing import compose_on
+
+    shots = Population(search(tiny, ring).target).users
+    write_users(parents[1].folder, [user_hash("ring", user) for user in shots[:3]])
+    try:
+        done = compose_on("memory", Mixture(parents, (0.5, 0.5)), tmp_path, search(tiny, ring))
+    finally:
+        write_users(parents[1].folder, ["0123456789abcdef"])
+    assert done.card.metrics["shots"]["asked"] == 8 + 7
+
+
+@pytest.mark.parametrize(("known", "validation", "asked"), [(10, 0, 0), (10, 1, 1)])
+def test_shots_are_asked_where_others_are_and_enough_is_known(
+    tiny, ring, parents, tmp_path, known, validation, asked
+):
+    from llmrec_prompt.adapt.mixing import Search, compose_on
+
+    target = Source(data=str(ring), test=TEST, validation=validation, users=known)
+    done = compose_on(
+        "few", Mixture(parents, (0.5, 0.5)), tmp_path, Search(target, base=f"hf:{tiny}", precision="fp32")
+    )
+    assert done.card.metrics["shots"]["asked"] == asked
 
 
 def test_a_parent_that_remembers_the_shots_is_refused(tiny, ring, parents, tmp_path):
