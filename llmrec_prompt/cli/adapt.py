@@ -104,7 +104,7 @@ def _composed(name: str, mixture: Any, out: Path, target: Any, *, force: bool, *
 
     if not target:
         return write(name, mixture, out, force=force)
-    from llmrec_prompt.adapt.mixing import Search, compose_on
+    from llmrec_prompt.adapt.compose.search import Search, compose_on
 
     with progress():
         return compose_on(name, mixture, out, Search(target, **search), force=force)
@@ -128,7 +128,7 @@ def compare(
     """
     from llmrec_prompt.adapt import processes
     from llmrec_prompt.adapt.compare import compare as run
-    from llmrec_prompt.adapt.compare_suite import Suite
+    from llmrec_prompt.adapt.compare.suite import Suite
 
     processes.refuse("adapt compare")
     plan = Suite.load(suite, parsed(changes or []))
@@ -142,7 +142,7 @@ def compare(
 
 def print_comparison(report: dict[str, Any]) -> None:
     """NDCG@10 over shots; the other metrics are in the run's report.md."""
-    from llmrec_prompt.adapt.compare_report import column, table
+    from llmrec_prompt.adapt.compare.report import column, table
 
     shots = list(report["shots"])
     heads = [column(name, report["shots"][name]) for name in shots]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from llmrec_prompt.adapt.matrices import read_scaled, write_pairs
+from llmrec_prompt.adapt.compose.matrices import read_scaled, write_pairs
 from llmrec_prompt.adapters import Card, write_readme, write_users
 from llmrec_prompt.cache import file_hash
 

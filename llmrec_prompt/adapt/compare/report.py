@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from llmrec_prompt.adapt.compare_plot import plot_shots
+from llmrec_prompt.adapt.compare.plot import plot_shots
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import MissingExtra
 from llmrec_prompt.evaluate.run import Row

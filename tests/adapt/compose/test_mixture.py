@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from llmrec_prompt.adapt.compose import Mixture, compose, half, plain_weights
-from llmrec_prompt.adapt.matrices import norm, read_scaled, side_by_side, truncated
+from llmrec_prompt.adapt.compose.matrices import norm, read_scaled, side_by_side, truncated
+from llmrec_prompt.adapt.compose.mixture import Mixture, compose, half, plain_weights
 from llmrec_prompt.adapters import Adapter, Base, Card, Lora, read_users, user_hash, verify, write_users
 from llmrec_prompt.errors import AdapterError, ConfigError, UnknownName
 from tests.adapters.made import LINEARS, Size, card, tensors, write_adapter

@@ -8,8 +8,8 @@ from llmrec_prompt.adapters import Adapter, Card, overlap, read_users, user_hash
 from llmrec_prompt.data import Dataset, leave_last_out
 from llmrec_prompt.errors import ConfigError, DataError
 
-from .noise import shuffled_numbers
-from .planted import plant
+from ..noise import shuffled_numbers
+from ..planted import plant
 
 TEST = 20
 
@@ -31,7 +31,7 @@ def parents(tiny, tmp_path_factory):
 
 
 def search(tiny, ring, precision="fp32", **other):
-    from llmrec_prompt.adapt.mixing import Search
+    from llmrec_prompt.adapt.compose.search import Search
 
     target = Source(data=str(ring), test=TEST, validation=8, users=10)
     return Search(target, base=f"hf:{tiny}", precision=precision, **{"evaluations": 12, **other})
@@ -42,7 +42,7 @@ def loss(done):
 
 
 def test_the_search_prefers_what_learnt_to_noise(tiny, ring, parents, tmp_path):
-    from llmrec_prompt.adapt.mixing import compose_on
+    from llmrec_prompt.adapt.compose.search import compose_on
 
     alone = [
         compose_on(f"one-{i}", Mixture(parents, weights), tmp_path, search(tiny, ring))
@@ -63,7 +63,7 @@ def test_every_evaluation_is_of_the_weights_it_was_asked_for(tiny, ring, parents
     import torch
 
     from llmrec_prompt.adapt.building import autocast
-    from llmrec_prompt.adapt.mixing import Mixer
+    from llmrec_prompt.adapt.compose.search import Mixer
 
     mixture = Mixture(parents, (1.0, 1.0))
     mixer = Mixer(mixture, compose("parts", mixture, tmp_path).folder, search(tiny, ring, precision))
@@ -74,7 +74,7 @@ def test_every_evaluation_is_of_the_weights_it_was_asked_for(tiny, ring, parents
 
 
 def test_a_weight_of_nothing_leaves_a_parent_out(tiny, ring, parents, tmp_path):
-    from llmrec_prompt.adapt.mixing import compose_on
+    from llmrec_prompt.adapt.compose.search import compose_on
 
     both = compose_on("both", Mixture(parents, (1.0, 0.0)), tmp_path, search(tiny, ring))
     one = compose_on("one", Mixture(parents[:1], (1.0,)), tmp_path, search(tiny, ring))
@@ -84,7 +84,7 @@ def test_a_weight_of_nothing_leaves_a_parent_out(tiny, ring, parents, tmp_path):
 
 
 def test_users_of_parents_and_shots_are_named_and_no_tested_one(tiny, ring, parents, tmp_path):
-    from llmrec_prompt.adapt.mixing import compose_on
+    from llmrec_prompt.adapt.compose.search import compose_on
 
     done = compose_on("named", Mixture(parents, (0.5, 0.5)), tmp_path, search(tiny, ring))
     assert {"0123456789abcdef"} | read_users(parents[0].folder) <= read_users(done.folder)
@@ -93,7 +93,7 @@ def test_users_of_parents_and_shots_are_named_and_no_tested_one(tiny, ring, pare
 
 
 def test_the_search_looks_at_few_of_the_users_that_are_known(tiny, ring, parents, tmp_path):
-    from llmrec_prompt.adapt.mixing import Search, compose_on
+    from llmrec_prompt.adapt.compose.search import Search, compose_on
 
     def found(known, looked_at):
         target = Source(data=str(ring), test=TEST, validation=8, users=known)
@@ -107,7 +107,7 @@ def test_the_search_looks_at_few_of_the_users_that_are_known(tiny, ring, parents
 
 
 def test_a_mixture_wants_somebody_to_be_fitted_to(tiny, ring, parents, tmp_path):
-    from llmrec_prompt.adapt.mixing import Search, compose_on
+    from llmrec_prompt.adapt.compose.search import Search, compose_on
 
     nobody = Search(Source(data=str(ring), test=TEST, users=0), base=f"hf:{tiny}", precision="fp32")
     with pytest.raises(DataError, match="no user to fit the mixture to"):
@@ -124,7 +124,7 @@ def test_the_command_searches_on_a_data_set(llmrec, tiny, ring, parents, tmp_pat
 
 
 def test_whom_a_parent_remembers_is_not_asked_how_to_rank(tiny, ring, parents, tmp_path):
-    from llmrec_prompt.adapt.mixing import compose_on
+    from llmrec_prompt.adapt.compose.search import compose_on
 
     shots = Population(search(tiny, ring).target).users
     write_users(parents[1].folder, [user_hash("ring", user) for user in shots[:3]])
@@ -139,7 +139,7 @@ def test_whom_a_parent_remembers_is_not_asked_how_to_rank(tiny, ring, parents, t
 def test_shots_are_asked_where_others_are_and_enough_is_known(
     tiny, ring, parents, tmp_path, known, validation, asked
 ):
-    from llmrec_prompt.adapt.mixing import Search, compose_on
+    from llmrec_prompt.adapt.compose.search import Search, compose_on
 
     target = Source(data=str(ring), test=TEST, validation=validation, users=known)
     done = compose_on(
@@ -149,7 +149,7 @@ def test_shots_are_asked_where_others_are_and_enough_is_known(
 
 
 def test_a_parent_that_remembers_the_shots_is_refused(tiny, ring, parents, tmp_path):
-    from llmrec_prompt.adapt.mixing import compose_on
+    from llmrec_prompt.adapt.compose.search import compose_on
 
     shots = Population(search(tiny, ring).target).users
     write_users(parents[1].folder, [user_hash("ring", shots[0])])
@@ -161,7 +161,7 @@ def test_a_parent_that_remembers_the_shots_is_refused(tiny, ring, parents, tmp_p
 
 
 def test_only_encoders_of_a_small_rank_can_be_fitted(tiny, ring, parents, tmp_path):
-    from llmrec_prompt.adapt.mixing import compose_on
+    from llmrec_prompt.adapt.compose.search import compose_on
 
     with pytest.raises(ConfigError, match="add up to 68"):
         compose_on("many", Mixture(parents[:1] * 17, (0.1,) * 17), tmp_path, search(tiny, ring))
@@ -174,7 +174,7 @@ def test_only_encoders_of_a_small_rank_can_be_fitted(tiny, ring, parents, tmp_pa
 
 def test_the_lowest_point_of_a_bowl_is_found_and_again_for_the_same_seed():
     pytest.importorskip("peft")
-    from llmrec_prompt.adapt.mixing import minimise
+    from llmrec_prompt.adapt.compose.search import minimise
 
     def bowl(point):
         return sum((x - wanted) ** 2 for x, wanted in zip(point, (0.7, -0.4), strict=True))
@@ -186,7 +186,7 @@ def test_the_lowest_point_of_a_bowl_is_found_and_again_for_the_same_seed():
 
 def test_no_weight_leaves_the_bounds():
     pytest.importorskip("peft")
-    from llmrec_prompt.adapt.mixing import minimise
+    from llmrec_prompt.adapt.compose.search import minimise
 
     assert minimise(lambda point: -point[0], [(1.0,)], evaluations=60, seed=0) == (1.5,)
 
@@ -194,8 +194,8 @@ def test_no_weight_leaves_the_bounds():
 def test_the_loss_of_the_shots_by_hand():
     torch = pytest.importorskip("torch")
     pytest.importorskip("peft")
+    from llmrec_prompt.adapt.compose.search import Shots
     from llmrec_prompt.adapt.histories import Window
-    from llmrec_prompt.adapt.mixing import Shots
 
     # One user goes 3 -> 5 -> 7, another 5 -> 7; each owns what is in the own history.
     windows = [

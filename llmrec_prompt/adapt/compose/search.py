@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from llmrec_prompt.adapt.building import Bench, autocast, build, exams
-from llmrec_prompt.adapt.compose import Composed, Fit, Mixture, compose, farthest
+from llmrec_prompt.adapt.compose.mixture import Composed, Fit, Mixture, compose, farthest
 from llmrec_prompt.adapt.encode import unit
 from llmrec_prompt.adapt.histories import Population, Window, windows
 from llmrec_prompt.adapt.publish import users_of

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.adapt.compare_suite import Shots, Suite
+from llmrec_prompt.adapt.compare.suite import Shots, Suite
 from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapters import Adapter, Card
 from llmrec_prompt.backends import Backend, PinnedBackend

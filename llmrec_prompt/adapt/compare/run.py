@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt import __version__
-from llmrec_prompt.adapt.compare_methods import BUILT
-from llmrec_prompt.adapt.compare_report import ANY, summarise, write_report
-from llmrec_prompt.adapt.compare_setting import Announce, Contestant, Setting
-from llmrec_prompt.adapt.compare_suite import Shots, Suite
+from llmrec_prompt.adapt.compare.methods import BUILT
+from llmrec_prompt.adapt.compare.report import ANY, summarise, write_report
+from llmrec_prompt.adapt.compare.setting import Announce, Contestant, Setting
+from llmrec_prompt.adapt.compare.suite import Shots, Suite
 from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.recipe import Recipe
 from llmrec_prompt.adapters import Adapter, Card, find, overlap
@@ -35,7 +35,7 @@ METRICS = ("ndcg@10", "hr@10")
 def compare(
     suite: Suite, *, out: Path | None = None, resume: bool = False, announce: Announce | None = None
 ) -> dict[str, Any]:
-    """Run a suite, or the rest of it, and report; see `compare_report` for what comes out.
+    """Run a suite, or the rest of it, and report; see `report.py` for what comes out.
 
     Args:
         suite: what to compare.

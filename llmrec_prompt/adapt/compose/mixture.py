@@ -3,7 +3,7 @@
 With s_i = alpha_i / r_i, the sum delta W = sum_i w_i s_i B_i A_i is itself low-rank: the A_i stacked and the
 w_i s_i B_i side by side give it at rank sum r_i. Task arithmetic (Ilharco et al. 2023, "Editing models with
 task arithmetic"), general + sum_i w_i (A_i - general), is such a sum too. The weights of LoraHub (Huang et
-al. 2023) are searched in `mixing.py`.
+al. 2023) are searched in `search.py`.
 """
 
 import os
@@ -18,7 +18,14 @@ from typing import Any
 import numpy as np
 
 from llmrec_prompt import __version__
-from llmrec_prompt.adapt.matrices import Pairs, norm, read_scaled, side_by_side, truncated, write_pairs
+from llmrec_prompt.adapt.compose.matrices import (
+    Pairs,
+    norm,
+    read_scaled,
+    side_by_side,
+    truncated,
+    write_pairs,
+)
 from llmrec_prompt.adapters import (
     Adapter,
     Card,

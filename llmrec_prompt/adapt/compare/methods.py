@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmrec_prompt.adapt.compare_setting import Contestant, Setting, under
-from llmrec_prompt.adapt.compare_suite import Suite
+from llmrec_prompt.adapt.compare.setting import Contestant, Setting, under
+from llmrec_prompt.adapt.compare.suite import Suite
 from llmrec_prompt.adapt.compose import Mixture, compose, plain_weights
 from llmrec_prompt.adapt.recipe import Lora, Recipe, Source, Stage
 from llmrec_prompt.adapters import Adapter
@@ -139,7 +139,7 @@ def _composed(setting: Setting) -> Contestant:
     if not setting.population.users:
         done = compose(name, mixture, out, force=True)
     else:
-        from llmrec_prompt.adapt.mixing import Search, compose_on
+        from llmrec_prompt.adapt.compose.search import Search, compose_on
 
         search = Search(
             setting.population.source,

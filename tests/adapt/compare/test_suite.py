@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmrec_prompt.adapt.compare_methods import BUILT
-from llmrec_prompt.adapt.compare_suite import DEFAULT, METHODS, Suite
+from llmrec_prompt.adapt.compare.methods import BUILT
+from llmrec_prompt.adapt.compare.suite import DEFAULT, METHODS, Suite
 from llmrec_prompt.errors import ConfigError
 
-SUITES = sorted((Path(__file__).parents[2] / "eval" / "suites").glob("adapt_*.yaml"))
+SUITES = sorted((Path(__file__).parents[3] / "eval" / "suites").glob("adapt_*.yaml"))
 SMALL = {"data": "films", "sources": ["general"]}
 
 

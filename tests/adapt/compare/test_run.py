@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from llmrec_prompt.adapt.compare_suite import Suite
+from llmrec_prompt.adapt.compare.suite import Suite
 from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapters import Card, find, overlap, read_users
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.cases import leave_last_out_exam
 
-from .noise import shuffled_numbers
-from .planted import plant
+from ..noise import shuffled_numbers
+from ..planted import plant
 
 TEST, SHOTS = 20, 8
 STAGE = {"history": 6, "lr": 8e-3, "batch": 8, "evaluate_every": 30}

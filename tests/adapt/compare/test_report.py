@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from llmrec_prompt.adapt.compare_report import markdown, summarise, write_report
+from llmrec_prompt.adapt.compare.report import markdown, summarise, write_report
 from llmrec_prompt.evaluate.statistics import paired_test
 
 SIZES = {
