@@ -167,17 +167,18 @@ def print_composed(done: Any, *, as_json: bool) -> None:
         parents = {parent.name: parent.weight for parent in card.parents}
         print_json(
             {"name": card.name, "folder": str(done.folder), "rank": card.lora.r, "error": done.error}
-            | {"parents": parents, "scale": card.scale, "popularity": card.popularity}
-            | {"metrics": card.metrics}
+            | {"parents": parents, "scale": card.scale, "centred": card.centred}
+            | {"popularity": card.popularity, "metrics": card.metrics}
         )
         return
     print_rows(["adapter", "weight"], [[parent.name, parent.weight] for parent in card.parents])
-    errors.print(
-        f"{card.name}: rank {card.lora.r}, error {done.error:.2g}, in {done.folder}",
-        style="dim",
-        markup=False,
-        highlight=False,
-    )
+    lines = [f"{card.name}: rank {card.lora.r}, error {done.error:.2g}, in {done.folder}"]
+    if asked := card.metrics.get("shots", {}).get("asked"):
+        weights = ", ".join(f"{kind} {weight:g}" for kind, weight in card.popularity.items())
+        way = "items alone, centred" if card.centred else "user and items"
+        lines.append(f"How it ranks, as {asked} users chose: {way}; popularity weighs {weights}")
+    for line in lines:
+        errors.print(line, style="dim", markup=False, highlight=False)
 
 
 def numbers(text: str | None) -> tuple[float, ...] | None:

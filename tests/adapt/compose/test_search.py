@@ -120,6 +120,11 @@ def test_the_command_searches_on_a_data_set(llmrec, tiny, ring, parents, tmp_pat
     done = llmrec("adapt", "compose", "mix", *given, *on, "--out", tmp_path, "--json")
     assert done.code == 0, done.err
     assert done.json["parents"]["learnt"] > abs(done.json["parents"]["noise"])
+    assert isinstance(done.json["centred"], bool)
+    assert (
+        " 12 users chose: "
+        in llmrec("adapt", "compose", "mix", *given, *on, "--out", tmp_path, "--force").err
+    )
     assert Card.load(tmp_path / "mix").metrics["shots"]["evaluations"] == 5
 
 
