@@ -10,13 +10,12 @@ given and leaves the page's others as they are.
 
 import argparse
 import functools
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from adaptation_page import HEAD, Values, merged, rows, title
 from results import sections
 
 from llmrec_prompt.adapt.histories import Population
@@ -31,9 +30,8 @@ from llmrec_prompt.evaluate.offline import check_leak
 from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.evaluate.runner import run_exam
 from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
-from llmrec_prompt.evaluate.statistics import bootstrap_interval, paired_test
 from llmrec_prompt.rank import Ranker
-from llmrec_prompt.rank.encoder import weight_of
+from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.scorers import Ingredients, build_scorer
@@ -49,28 +47,6 @@ TABLES = {
 }
 PLAIN = ("random", "popularity", "embedding", "co-occurrence")
 NETWORKS = ("item-knn", "sasrec", "lstm")
-Values = dict[str, dict[str, dict[str, float]]]
-"""Ranker → user → metric → value."""
-METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@10", "mrr")
-HEAD = """# Results with adapters
-
-Every table names the command that writes it, and its twin with the other negatives, anew.
-
-The last liked item of each user is hidden among 19 others: `uniform` negatives are drawn evenly
-from what the user has not consumed, `popular` ones by popularity. No adapter was trained on a tested user
-(each adapter's `users.txt` is checked), and none of the users whom `--leave-out` names, who helped to choose
-how we score. `encoder` is SmolLM2-135M under the adapter: the states after the
-history and after each of its items against the state after the candidate, plus log popularity with the
-weight that the card says for these negatives (chosen on validation users). Where the adapter was never
-trained, and without one, it is the centred states of the history's items against the candidate's alone.
-`fused` adds MiniLM, co-occurrence and popularity to it. `encoder, untrained`, `likelihood, zero-shot` and
-`fused, zero-shot` are the same model without an adapter. `item-knn`, `sasrec` and `lstm` are fitted on the
-very users that the adapter was trained on; `co-occurrence` and `popularity` on all logs but the hidden items.
-Where a table asks for several items of each user, they are the last ones, each asked for after what came
-before it, with those that came after held out too, and a user counts with the mean over them.
-Means over users, with 95 % bootstrap intervals; p is a paired randomisation test of `encoder` against the
-row. Sampled metrics compare rankers on the same candidates, they are not quality over the whole catalogue.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +109,7 @@ def main() -> None:
         choices=list(GROUPS),
         help="rows not to compute where they are not there yet; likelihood and untrained are the slowest",
     )
+    parser.add_argument("--against", default="encoder", help="the row that the others are tested against")
     parser.add_argument("--out", type=Path, default=Path("docs/results-adaptation.md"))
     given = parser.parse_args()
     from llmrec_prompt.backends import load_backend
@@ -146,23 +123,6 @@ def main() -> None:
             found[title(given, name, negatives)] = section(given, name, negatives)
             write_atomically(given.out, "\n".join([HEAD, *found.values()]))
             print(f"{name}, {negatives}: written to {given.out}", flush=True)
-
-
-def title(given: argparse.Namespace, name: str, negatives: str) -> str:
-    """Of a table."""
-    several = f", {given.questions} items a user" if given.questions > 1 else ""
-    return f"{name}, {negatives} negatives{several}"
-
-
-def command(given: argparse.Namespace, name: str) -> str:
-    """What writes the tables of one set anew."""
-    precision = os.environ.get("LLMREC_PRECISION")
-    parts = [f"LLMREC_PRECISION={precision}"] if precision else []
-    parts += ["python eval/adaptation.py --sets", name, "--users", str(given.users), "--model", given.model]
-    parts += ["--questions", str(given.questions)] if given.questions > 1 else []
-    parts += ["--leave-out", given.leave_out] if given.leave_out else []
-    parts += ["--without", *given.without] if given.without else []
-    return " ".join([*parts, "--out", str(given.out)])
 
 
 def section(given: argparse.Namespace, name: str, negatives: str) -> str:
@@ -180,21 +140,6 @@ def section(given: argparse.Namespace, name: str, negatives: str) -> str:
             values |= run_group(table, group, make)
         found.append(values)
     return "\n".join([*rows(table, merged(found), tested(given, dataset, found[0])), ""])
-
-
-def merged(found: list[Values]) -> Values:
-    """Each user's mean over the items asked for; who has too few likes has fewer."""
-    return {
-        ranker: {
-            user: means([each[ranker][user] for each in found if user in each[ranker]]) for user in users
-        }
-        for ranker, users in found[0].items()
-    }
-
-
-def means(rows: list[dict[str, float]]) -> dict[str, float]:
-    """The mean of each metric."""
-    return {metric: float(np.mean([row[metric] for row in rows])) for metric in METRICS}
 
 
 def tested(given: argparse.Namespace, dataset: Dataset, values: Values) -> list[str]:
@@ -216,7 +161,7 @@ def run_group(table: Table, group: str, make: Callable[[Table], dict[str, Ranker
         "group": group,
         "data": table.name,
         "negatives": table.negatives,
-        "adapter": card.weights_hash if group in ("adapted", "fused", "networks") else "",
+        "adapter": card.weights_hash if group in UNDER_ADAPTER else "",
     }
     folder = table.folder / f"{group}-{manifest['adapter'] or 'base'}"
     marker = folder / "done"
@@ -242,9 +187,8 @@ def by_ranker(run: RunDirectory) -> Values:
 def plain(table: Table) -> dict[str, Ranker]:
     """Baselines and the model without an adapter."""
     base = table.recommender(None)
-    both = table.recommender(None, weights={"popularity": 1.0, "embedding": 1.0})
     found = {name: base.ranker_of(name) for name in PLAIN}
-    found["popularity + embedding"] = both.ranker_of("fused")
+    found["popularity + embedding"] = base.ranker_of("popularity+embedding")
     return found
 
 
@@ -288,6 +232,16 @@ def networks(table: Table) -> dict[str, Ranker]:
     return fitted(source.model_copy(update={"data": str(table.given.data / table.name)}))
 
 
+def together(table: Table) -> dict[str, Ranker]:
+    """The adapter and a network that knows the same users, in equal shares."""
+    return {
+        f"encoder + {name}": FusedRanker([(ranker, 1.0), (network, 1.0)])
+        for ranker in adapted(table).values()
+        for name, network in networks(table).items()
+        if name == "sasrec"
+    }
+
+
 @functools.cache
 def fitted(source: Source) -> dict[str, Ranker]:
     """Once for both kinds of negatives: what is learnt from is the same."""
@@ -305,9 +259,11 @@ GROUPS = {
     "adapted": adapted,
     "fused": fused,
     "networks": networks,
+    "together": together,
     "untrained": untrained,
     "likelihood": likelihood,
 }
+UNDER_ADAPTER = ("adapted", "fused", "networks", "together")
 
 
 def source_of(card: Card, name: str) -> Source | None:
@@ -317,32 +273,6 @@ def source_of(card: Card, name: str) -> Source | None:
         if source["data"] == name:
             return Source.model_validate(source)
     return None
-
-
-def rows(table: Table, values: Values, users: list[str]) -> Iterator[str]:
-    """The table, the best first, with a test of every row against the encoder."""
-    per_user = {n: np.array([v[u]["ndcg@10"] for u in users]) for n, v in values.items()}
-    card = table.adapter.card
-    yield f"## {title(table.given, table.name, table.negatives)}"
-    yield ""
-    domain = table.exam.train.domain
-    weight = weight_of(card, table.negatives, None, domain)
-    seen = f"popularity weight {weight:g}" if domain in card.templates else "never trained here"
-    yield f"{len(users)} users, adapter `{card.name}`, {seen}; by `{command(table.given, table.name)}`."
-    yield ""
-    yield f"| ranker | {' | '.join(METRICS)} | encoder minus row (p) |"
-    yield "|---|" + "---|" * (len(METRICS) + 1)
-    for name in sorted(per_user, key=lambda n: -per_user[n].mean()):
-        cells = [f"{np.mean([values[name][u][m] for u in users]):.3f}" for m in METRICS]
-        interval = bootstrap_interval(per_user[name], seed=0)
-        cells[3] += f" ({interval.low:.3f}-{interval.high:.3f})"
-        gap = per_user["encoder"] - per_user[name]
-        test = (
-            ""
-            if name == "encoder"
-            else f"{gap.mean():+.3f} ({paired_test(per_user['encoder'], per_user[name]):.4f})"
-        )
-        yield f"| {name} | {' | '.join(cells)} | {test} |"
 
 
 if __name__ == "__main__":

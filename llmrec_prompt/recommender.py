@@ -13,7 +13,6 @@ from llmrec_prompt.backends.models import HOSTED
 from llmrec_prompt.data import Dataset, TitleIndex, TitleMatch
 from llmrec_prompt.errors import BackendError, ConfigError, DataError, UnknownName
 from llmrec_prompt.rank import (
-    MODES,
     SOURCES,
     TASKS,
     UNUSABLE,
@@ -22,6 +21,7 @@ from llmrec_prompt.rank import (
     Reason,
     Request,
     Swap,
+    check_mode,
     in_words,
     leave_one_out,
     rank,
@@ -103,7 +103,8 @@ class Recommender:
         data: a data set or its folder; items alone are enough.
         domain: whose templates speak; the data set's own if None.
         model: a model reference or a loaded backend.
-        mode: one of `llmrec_prompt.rank.MODES`; `auto` is what the adapter was trained for, or `fused`.
+        mode: one of `llmrec_prompt.rank.MODES`, or several parts added up, such as `encoder+sasrec`;
+            `auto` is what the adapter was trained for, or `fused`.
         adapter: a LoRA adapter: its name, the domain it serves, a path, or a hub id. `auto` is the one that
             serves the domain on this model, or none: adapters of yours, or shipped ones with their licences.
         settings: see `Settings`.
@@ -124,8 +125,7 @@ class Recommender:
         **settings: Any,
     ) -> None:
         self.settings = Settings.of(settings)
-        if mode not in MODES:
-            raise UnknownName("mode", mode, MODES)
+        check_mode(mode)
         self.dataset = data if isinstance(data, Dataset) else Dataset.load(data)
         self.domain = load_domain(domain or self.dataset.domain, self.settings.prompts)
         self.prompter = Prompter(

@@ -33,7 +33,8 @@ Mode = Annotated[
     str,
     typer.Option(
         "--mode",
-        help=f"How to rank: {', '.join(MODES)}; auto is what the adapter was trained for, else fused.",
+        help=f"How to rank: {', '.join(MODES)}, or parts added up, as encoder+sasrec; "
+        "auto is what the adapter was trained for, else fused.",
     ),
 ]
 Language = Annotated[str | None, typer.Option("--language", help="Language of the prompt, such as zh.")]

@@ -8,6 +8,7 @@ from typing import Any
 
 from llmrec_prompt.cache import cache_dir, write_atomically
 from llmrec_prompt.evaluate.plan import Plan
+from llmrec_prompt.rank import parts_of
 from llmrec_prompt.scorers import SCORERS
 from llmrec_prompt.scorers.embedders import embeds_with_model
 
@@ -33,6 +34,8 @@ def uses_model(ranker: str, embedder: str) -> bool:
     """
     if ranker == "embedding":
         return embeds_with_model(embedder)
+    if parts := parts_of(ranker):
+        return any(uses_model(part, embedder) for part in parts)
     return ranker not in SCORERS
 
 

@@ -20,7 +20,7 @@ import llmrec_prompt
 from llmrec_prompt.backends import Usage
 from llmrec_prompt.cache import Numbers, NumberStore, cache_dir, content_key
 from llmrec_prompt.data import Dataset
-from llmrec_prompt.rank import EncoderRanker, Ranker
+from llmrec_prompt.rank import EncoderRanker, FusedRanker, Ranker
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.types import Candidates, History, Scored
 
@@ -158,7 +158,7 @@ def identity_of(ranker: Ranker, recommender: Recommender) -> str:
         **origin,
         **settings,
         "own": getattr(ranker, "settings", {}),
-        "fusion": recommender.fusion if ranker.name == "fused" else {},
+        "fusion": ranker.weights if isinstance(ranker, FusedRanker) else {},
         "engine": [info.engine, info.context],
         "fitted": fitted_on(ranker, recommender),
         "code": code_fingerprint(),
@@ -175,7 +175,7 @@ def fitted_on(ranker: Ranker, recommender: Recommender) -> str:
     if isinstance(ranker, EncoderRanker) and not ranker.settings["popularity"]:
         logs = False
     dataset = recommender.dataset
-    met = content_key(dataset.met().tobytes().hex())[:16] if ranker.name == "fused" else ""
+    met = content_key(dataset.met().tobytes().hex())[:16] if isinstance(ranker, FusedRanker) else ""
     return dataset.fingerprint + met if logs else catalogue_fingerprint(dataset)
 
 

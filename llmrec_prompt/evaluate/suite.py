@@ -22,7 +22,7 @@ from llmrec_prompt.evaluate.plan import ALL, Plan
 from llmrec_prompt.evaluate.protocols import PROTOCOLS
 from llmrec_prompt.evaluate.rates import uses_model
 from llmrec_prompt.evaluate.settings import read_settings
-from llmrec_prompt.rank import MODES
+from llmrec_prompt.rank import check_mode
 from llmrec_prompt.scorers import EMBEDDERS
 
 SHORT = {"data": "data", "protocols": "protocol", "adapters": "adapter"}
@@ -106,8 +106,12 @@ class Suite(_Strict):
     def _possible(self) -> "Suite":
         asked = [*self.protocols, *(one for source in self.data for one in source.protocols or ())]
         under = [*self.adapters, *(one for source in self.data for one in source.adapters or ())]
+        for name in [*self.rankers, *(name for one in under for name in one.rankers or ())]:
+            try:
+                check_mode(name, "ranker")
+            except (UnknownName, ConfigError) as error:
+                raise ValueError(str(error)) from error
         for kind, names, known in (
-            ("ranker", [*self.rankers, *(name for one in under for name in one.rankers or ())], MODES),
             ("protocol", [one.protocol for one in asked], tuple(PROTOCOLS)),
             ("embedder", (self.embedder,), EMBEDDERS),
         ):

@@ -2,7 +2,7 @@
 
 from llmrec_prompt.rank.asking import UNUSABLE
 from llmrec_prompt.rank.base import Ranker, Request, combine
-from llmrec_prompt.rank.building import MODES, WEIGHTS, WITHOUT_LOGS, Rankers
+from llmrec_prompt.rank.building import WEIGHTS, WITHOUT_LOGS, Rankers
 from llmrec_prompt.rank.encoder import TASKS, EncoderRanker
 from llmrec_prompt.rank.explain import Reason, in_words, leave_one_out
 from llmrec_prompt.rank.fused import FusedRanker
@@ -10,6 +10,7 @@ from llmrec_prompt.rank.label import LabelRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.listed import ListedRanker
 from llmrec_prompt.rank.many import in_order, rank_many
+from llmrec_prompt.rank.modes import MODES, check_mode, parts_of
 from llmrec_prompt.rank.order import Order, put_in_order, rank
 from llmrec_prompt.rank.priors import SOURCES, calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
@@ -37,10 +38,12 @@ __all__ = [
     "Swap",
     "YesNoRanker",
     "calibration_histories",
+    "check_mode",
     "combine",
     "in_order",
     "in_words",
     "leave_one_out",
+    "parts_of",
     "put_in_order",
     "rank",
     "rank_many",

@@ -13,6 +13,7 @@ from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.label import LabelRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.listed import ListedRanker
+from llmrec_prompt.rank.modes import ASKING, PARTS, check_mode, parts_of
 from llmrec_prompt.rank.origin import learnt_in
 from llmrec_prompt.rank.priors import calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
@@ -21,10 +22,6 @@ from llmrec_prompt.retrieve import Retriever
 from llmrec_prompt.scorers import NEED_LOGS, SCORERS, Ingredients, Scorer, build_scorer
 from llmrec_prompt.scorers.embedders import embeds_with_model
 
-ASKING = ("label", "listed", "yes_no")
-"""Modes that put a question about the candidates to the model."""
-PARTS = (*SCORERS, "likelihood", "encoder", *ASKING)
-MODES = (*PARTS, "fused", "auto")
 RETRIEVERS = ("embedding", "co-occurrence", "bm25", "popularity")
 PEERS = 4
 """Calibration histories behind an item's prior: each costs one more evaluation of every candidate."""
@@ -118,7 +115,8 @@ class Rankers:
     def shown(self, mode: str) -> int | None:
         """How many history items a mode's prompt shows; the domain's number if None."""
         mode = self.resolve(mode)
-        if self.card is None or not (mode == "encoder" or (mode in ASKING and mode == self.card.mode)):
+        own = mode == "encoder" or "encoder" in parts_of(mode)
+        if self.card is None or not (own or (mode in ASKING and mode == self.card.mode)):
             return None
         return self.card.history
 
@@ -140,7 +138,8 @@ class Rankers:
             return self._asking(mode)
         if mode == "fused":
             return self._fused()
-        raise UnknownName("mode", mode, MODES)
+        check_mode(mode)
+        return FusedRanker([(self.ranker(part), 1.0) for part in parts_of(mode)], name=mode)
 
     def _asking(self, mode: str) -> Ranker:
         if mode == "yes_no":
@@ -186,8 +185,10 @@ class Rankers:
         dataset, mode = self.given.dataset, self.resolve(mode)
         if mode == "encoder":
             return Retriever(dataset, (), size=len(dataset.items))
-        names = [name for name in RETRIEVERS if dataset.has_logs or name not in NEED_LOGS]
+        parts = self.fusion() if mode == "fused" else parts_of(mode)
+        wanted = dict.fromkeys([*RETRIEVERS, *(part for part in parts_of(mode) if part in SCORERS)])
+        names = [name for name in wanted if dataset.has_logs or name not in NEED_LOGS]
         scorers = [self.scorer(name) for name in names]
-        if mode == "fused" and self._trained_encoder and "encoder" in self.fusion():
+        if self._trained_encoder and "encoder" in parts:
             scorers.insert(0, EncoderScorer(self._encoder))  # bare, it is not worth reading the catalogue
         return Retriever(dataset, scorers, size=size)

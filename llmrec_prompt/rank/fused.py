@@ -23,17 +23,22 @@ class FusedRanker:
 
     Args:
         parts: rankers and their weights.
+        name: of the mode.
 
     Raises:
         ConfigError: no part has a weight.
     """
 
-    name = "fused"
-
-    def __init__(self, parts: Sequence[tuple[Ranker, float]]) -> None:
+    def __init__(self, parts: Sequence[tuple[Ranker, float]], *, name: str = "fused") -> None:
+        self.name = name
         self._parts = [(ranker, weight) for ranker, weight in parts if weight]
         if not self._parts:
             raise ConfigError("A fusion needs at least one part with a weight. Give one.")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the parts."""
+        return {ranker.name: weight for ranker, weight in self._parts}
 
     def score(self, history: History, candidates: Candidates) -> Scored:
         """All parts' raw scores, and weights that carry the z-scaling."""

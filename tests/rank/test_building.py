@@ -4,7 +4,7 @@ import pytest
 
 from llmrec_prompt.backends.fake import FakeBackend
 from llmrec_prompt.errors import ConfigError, UnknownName, Unsupported
-from llmrec_prompt.rank import MODES, WEIGHTS, WITHOUT_LOGS, Rankers, rank
+from llmrec_prompt.rank import MODES, WEIGHTS, WITHOUT_LOGS, Rankers, combine, rank
 from llmrec_prompt.scorers import NEED_LOGS, Ingredients
 
 from .toys import dataset, items, prompter
@@ -79,6 +79,38 @@ def test_a_fusion_is_made_of_its_weights():
     own = rankers(weights={"random": 3.0, "bm25": 1.0}).ranker("fused").score(items("ab"), items("cdef"))
     assert {name: part["weight"] for name, part in own.settings.items()} == {"random": 3.0, "bm25": 1.0}
     assert own.settings["random"]["seed"] == 2
+
+
+def test_parts_that_are_added_up_weigh_the_same():
+    ranker = rankers().ranker("encoder+co-occurrence")
+    scored = ranker.score(items("ab"), items("cdef"))
+    assert ranker.name == "encoder+co-occurrence"
+    assert {name: part["weight"] for name, part in scored.settings.items()} == {
+        "encoder": 1,
+        "co-occurrence": 1,
+    }
+    same = rankers(weights={"encoder": 1.0, "co-occurrence": 1.0}).ranker("fused")
+    assert combine(scored).tolist() == combine(same.score(items("ab"), items("cdef"))).tolist()
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        ("encoder+sasrek", "Unknown part of mode 'encoder.sasrek': 'sasrek'. Did you mean 'sasrec'"),
+        ("fused+bm25", "'fused'"),
+        ("bm25+", "''"),
+        ("bm25+bm25", "has a part twice"),
+    ],
+)
+def test_what_cannot_be_added_up_is_an_error(mode, message):
+    with pytest.raises((UnknownName, ConfigError), match=message):
+        rankers().ranker(mode)
+
+
+def test_what_is_added_up_retrieves_too():
+    made = rankers()
+    made.retriever("bm25+item-knn", 5)
+    assert {"item-knn", "bm25", "popularity"} <= made.shared.keys()
 
 
 def test_without_logs_a_fusion_leaves_out_what_needs_them():

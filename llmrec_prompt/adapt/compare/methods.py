@@ -166,7 +166,7 @@ BUILT: Mapping[str, Method] = {
     "composed": Method(_composed, _shots_or_parts),
     "popularity": Method(_scorer("popularity"), _shots),
     "embedding": Method(_scorer("embedding"), flat=True),
-    "popularity+embedding": Method(_plain("fused", weights={"popularity": 1.0, "embedding": 1.0}), _shots),
+    "popularity+embedding": Method(_plain("popularity+embedding"), _shots),
     "item-knn": Method(_scorer("item-knn"), _shots),
     "co-occurrence": Method(_scorer("co-occurrence"), _shots),
     "sasrec": Method(_scorer("sasrec"), _shots),
