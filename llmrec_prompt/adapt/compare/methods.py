@@ -111,8 +111,12 @@ def _source_and_target(setting: Setting) -> Contestant:
 
 
 def _predictive(setting: Setting) -> Contestant:
-    changes = {"objectives": {"predictive": 1.0}, "sources": (_unlabelled(setting),)}
-    return trained(setting, f"predictive-{setting.shots}", start=setting.sources[0], **changes)
+    """Beside what the sources teach of likes, where there are some to replay: alone it unlearns that."""
+    replayed = _replayed(setting)
+    objectives = {"encode": 1.0, "predictive": 0.3} if replayed else {"predictive": 1.0}
+    sources = (_unlabelled(setting), *replayed)
+    name = f"predictive-{setting.shots}"
+    return trained(setting, name, start=setting.sources[0], objectives=objectives, sources=sources)
 
 
 def _adversarial(setting: Setting) -> Contestant:

@@ -30,8 +30,8 @@ DEFAULT = (
 )
 """The rows of the table. `base` is the untrained encoder, `likelihood` the zero-shot mode."""
 METHODS = (*DEFAULT, "predictive", "adversarial")
-"""The last two go on from the source without labels: contrastive prediction inside the target's histories,
-and the replayed sources learnt again while a classifier may not tell the target's histories from theirs."""
+"""The last two go on from the source without labels, the replayed sources learnt again, while the target's
+histories are to foretell themselves, or while a classifier may not tell them from the sources'."""
 NEEDS_SOURCE = ("source-only", "source+target", "predictive", "adversarial")
 Shots = int | Literal["all"]
 """How many users of the target to learn from."""
@@ -91,7 +91,7 @@ class Suite(_Strict):
     windows: int | None = Field(default=None, ge=1)
     """At most so many pieces of one user's history."""
     replay: tuple[Source, ...] = ()
-    """Source data sets that `source+target` and `adversarial` see again, with their weights."""
+    """Source data sets that `source+target`, `predictive` and `adversarial` see again, with their weights."""
     composed: Composition = Composition()
     seed: int = 0
 

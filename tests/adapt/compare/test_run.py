@@ -156,10 +156,14 @@ def test_no_adapter_of_the_run_saw_a_tested_user(done, ring):
     assert not read_users(folder / "adapters/toy-catalogue")
 
 
-def test_cards_say_which_domains_were_seen_without_labels(done):
-    cards = {name: Card.load(done[1] / f"adapters/toy-{name}-8") for name in ("predictive", "source-target")}
-    assert cards["predictive"].unlabelled == (*cards["predictive"].templates,)
-    assert cards["source-target"].unlabelled == ()
+def test_the_unsupervised_routes_are_given_no_labels_of_the_target_and_those_of_the_sources(done):
+    for name in UNSUPERVISED:
+        stage = Card.load(done[1] / f"adapters/toy-{name}-8").recipe["stages"][0]
+        assert [(source["data"], source["labelled"]) for source in stage["sources"]] == [
+            ("ring", False),
+            ("elsewhere", True),
+        ]
+        assert stage["objectives"]["encode"] == 1
 
 
 def test_a_stopped_run_goes_on_without_training_again(done, tiny, ring, source):
