@@ -166,6 +166,15 @@ def test_the_unsupervised_routes_are_given_no_labels_of_the_target_and_those_of_
         assert stage["objectives"]["encode"] == 1
 
 
+def test_a_domain_that_none_but_unlabelled_histories_were_of_is_said_in_the_card(
+    tiny, ring, source, tmp_path
+):
+    few = {"methods": ["predictive"], "shots": [SHOTS], "replay": [], "composed": {}, "steps": {}}
+    compare(suite(tiny, ring, source, **few, stage={**STAGE, "steps": 2}), out=tmp_path / "run")
+    card = Card.load(tmp_path / f"run/adapters/toy-predictive-{SHOTS}")
+    assert card.unlabelled == (*card.templates,)
+
+
 def test_a_stopped_run_goes_on_without_training_again(done, tiny, ring, source):
     report, folder = done
     whole = (folder / "rows.jsonl").read_bytes()
