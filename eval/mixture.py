@@ -9,6 +9,7 @@ ones counts in popularity. No set here is one that mixtures are reported on.
 """
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -129,6 +130,7 @@ def compare(asked: Asked, shots: int, draws: int) -> Iterator[tuple[str, list[fl
     found: dict[str, list[tuple[float, bool]]] = {}
     users = np.unique(asked.owners)
     if len(users) < 2 * (VALIDATION + shots):
+        print(f"{asked.data.name} has too few users for {shots} shots: left out", file=sys.stderr)
         return
     last = np.array([i == 0 or asked.owners[i - 1] != owner for i, owner in enumerate(asked.owners)])
     for seed in range(draws):
