@@ -40,7 +40,7 @@ Negatives = Annotated[
     str, typer.Option(help="uniform, popular, retrieved, impressions, full, or a candidates file.")
 ]
 Shown = Annotated[int | None, typer.Option(help="Show only so many of the latest items; all by default.")]
-Names = Annotated[str, typer.Option(help="Names, separated by commas.")]
+Names = Annotated[str, typer.Option(help="Modes, separated by commas; bm25+popularity adds two up.")]
 Baseline = Annotated[str | None, typer.Option(help="Held against all others; popularity by default.")]
 Weight = Annotated[
     float | None, typer.Option(help="The encoder's; the adapter's own for these negatives by default.")
