@@ -234,12 +234,9 @@ def networks(table: Table) -> dict[str, Ranker]:
 
 def together(table: Table) -> dict[str, Ranker]:
     """The adapter and a network that knows the same users, in equal shares."""
-    return {
-        f"encoder + {name}": FusedRanker([(ranker, 1.0), (network, 1.0)])
-        for ranker in adapted(table).values()
-        for name, network in networks(table).items()
-        if name == "sasrec"
-    }
+    network = networks(table).get("sasrec")
+    parts = [(adapted(table)["encoder"], 1.0), (network, 1.0)] if network else []
+    return {"encoder + sasrec": FusedRanker(parts)} if parts else {}
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """Choose how a mixture of adapters is to rank where none of them was trained, on domains that none has seen.
 
-    LLMREC_PRECISION=bf16 python eval/mixture.py --shots 16 64
+    python eval/mixture.py --shots 16 64
 
 Equal shares of the movies, shopping and games adapters score the last five items of many users. Then few of
 these users are drawn, again and again, to choose how to rank, and all others are judged by it: NDCG@10 of

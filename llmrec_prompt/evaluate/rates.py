@@ -31,6 +31,8 @@ def uses_model(ranker: str, embedder: str) -> bool:
 
     >>> uses_model("bm25", "backend"), uses_model("embedding", "backend"), uses_model("fused", "auto")
     (False, True, True)
+    >>> uses_model("bm25+popularity", "auto"), uses_model("bm25+encoder", "auto")
+    (False, True)
     """
     if ranker == "embedding":
         return embeds_with_model(embedder)

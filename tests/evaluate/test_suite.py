@@ -80,6 +80,7 @@ def test_a_product_of_everything_asks_rankers_without_a_model_once():
     [
         ({"data": []}, "data: Tuple should have at least 1 item"),
         ({"rankers": ["fuzed"]}, "Unknown ranker 'fuzed'. Did you mean 'fused'?"),
+        ({"rankers": ["bm25+fuzed"]}, "Unknown part of ranker 'bm25+fuzed': 'fuzed'"),
         ({"rankers": ["random", "random"]}, "rankers name something twice"),
         (
             {"protocols": ["leave-one-out"]},

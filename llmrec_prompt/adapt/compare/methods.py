@@ -112,22 +112,20 @@ def _source_and_target(setting: Setting) -> Contestant:
 
 def _predictive(setting: Setting) -> Contestant:
     """Beside what the sources teach of likes, where there are some to replay: alone it unlearns that."""
-    replayed = _replayed(setting)
-    objectives = {"encode": 1.0, "predictive": 0.3} if replayed else {"predictive": 1.0}
-    sources = (_unlabelled(setting), *replayed)
-    name = f"predictive-{setting.shots}"
-    return trained(setting, name, start=setting.sources[0], objectives=objectives, sources=sources)
+    beside = {"encode": 1.0, "predictive": 0.3}
+    return _without_labels(setting, "predictive", beside if setting.suite.replay else {"predictive": 1.0})
 
 
 def _adversarial(setting: Setting) -> Contestant:
-    objectives = {"encode": 1.0, "adversarial": 1.0}
-    sources = (_unlabelled(setting), *_replayed(setting))
-    name = f"adversarial-{setting.shots}"
+    return _without_labels(setting, "adversarial", {"encode": 1.0, "adversarial": 1.0})
+
+
+def _without_labels(setting: Setting, name: str, objectives: Mapping[str, float]) -> Contestant:
+    """Go on from the source with the target's histories unlabelled, and with what is replayed."""
+    unlabelled = setting.population.source.model_copy(update={"labelled": False})
+    sources = (unlabelled, *_replayed(setting))
+    name = f"{name}-{setting.shots}"
     return trained(setting, name, start=setting.sources[0], objectives=objectives, sources=sources)
-
-
-def _unlabelled(setting: Setting) -> Source:
-    return setting.population.source.model_copy(update={"labelled": False})
 
 
 def _replayed(setting: Setting) -> list[Source]:
