@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,12 @@ def test_links_lead_somewhere():
     for page in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_shows_what_the_result_pages_say():
+    page = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / "eval" / "glance.py"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("\n") == 6
+    assert done.stdout in page, "python eval/glance.py prints the table"

@@ -1,0 +1,103 @@
+"""What to expect, on one screen: the README's table and picture, out of the result pages.
+
+    python eval/glance.py --picture docs/glance.svg
+
+Nothing is measured here: docs/results-adaptation.md and docs/results-transfer.md name the commands.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+DOCS = Path(__file__).parents[1] / "docs"
+NEGATIVES = ("uniform", "popular")
+SETS = {
+    "movies": ("results-adaptation.md", "movielens-small", "encoder"),
+    "shopping": ("results-adaptation.md", "online-retail", "encoder"),
+    "games": ("results-adaptation.md", "ifdb", "encoder"),
+    "books, nobody of whom any adapter has seen": ("results-transfer.md", "shakespeare-co", "fused"),
+}
+"""Row → page, data set, and what `auto` is under its adapter: the encoder where that was trained, else fused."""
+RANKERS = {
+    "guessing": "random",
+    "popularity": "popularity",
+    "MiniLM": "embedding",
+    "SASRec": "sasrec",
+    "no adapter": "fused, zero-shot",
+    "adapter": "",
+}
+"""Column → the ranker's name on the page; the adapter's depends on the row."""
+Cell = tuple[float, float, float]
+"""NDCG@10 and its 95 % interval."""
+
+
+def cells(page: str, heading: str) -> dict[str, Cell]:
+    """Ranker → NDCG@10 of the table under a heading of a page."""
+    text = (DOCS / page).read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    found = re.findall(r"^\| ([^|]+?) \|(?: [\d.]+ \|){3} ([\d.]+) \(([\d.]+)-([\d.]+)\)", text, re.MULTILINE)
+    return {name: (float(mean), float(low), float(high)) for name, mean, low, high in found}
+
+
+def read() -> dict[str, dict[str, dict[str, Cell]]]:
+    """Row → negatives → column → cell; a column that a page does not have is left out."""
+    out: dict[str, dict[str, dict[str, Cell]]] = {}
+    for row, (page, data, adapted) in SETS.items():
+        for kind in NEGATIVES:
+            there = cells(page, f"{data}, {kind} negatives")
+            names = {column: ranker or adapted for column, ranker in RANKERS.items()}
+            out.setdefault(row, {})[kind] = {c: there[n] for c, n in names.items() if n in there}
+    return out
+
+
+def table(found: dict[str, dict[str, dict[str, Cell]]]) -> str:
+    """Markdown: uniform and popular negatives in one cell, the best of each in bold."""
+    lines = [f"| NDCG@10 | {' | '.join(RANKERS)} |", "|---|" + "---|" * len(RANKERS)]
+    for row, kinds in found.items():
+        best = {kind: max(kinds[kind].values()) for kind in NEGATIVES}
+        both = []
+        for column in RANKERS:
+            values = [(kinds[kind].get(column), best[kind]) for kind in NEGATIVES]
+            both.append(" / ".join(_shown(value, top) for value, top in values) if values[0][0] else "–")
+        lines.append(f"| {row} | {' | '.join(both)} |")
+    return "\n".join(lines)
+
+
+def _shown(value: Cell | None, best: Cell) -> str:
+    number = f"{value[0]:.3f}".lstrip("0") if value else "–"
+    return f"**{number}**" if value == best else number
+
+
+def draw(found: dict[str, dict[str, dict[str, Cell]]], path: Path) -> None:
+    """A panel for each kind of negatives, a group of bars for each row, with 95 % intervals."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(NEGATIVES), sharey=True)
+    colours = dict(zip(RANKERS, ("0.85", "0.65", "#9ecae1", "#fdae6b", "#74c476", "#006d2c"), strict=True))
+    for kind, axes in zip(NEGATIVES, panels, strict=True):
+        for place, column in enumerate(RANKERS):
+            there = [
+                (i, kinds[kind][column]) for i, kinds in enumerate(found.values()) if column in kinds[kind]
+            ]
+            where = [i + (place - len(RANKERS) / 2 + 0.5) * 0.13 for i, _ in there]
+            bars = [[c[0] - c[1] for _, c in there], [c[2] - c[0] for _, c in there]]
+            heights = [c[0] for _, c in there]
+            axes.bar(
+                where, heights, 0.13, yerr=bars, color=colours[column], label=column, error_kw={"lw": 0.7}
+            )
+        axes.set(title=f"{kind} negatives")
+        axes.set_xticks(range(len(found)), [row.split(",")[0] for row in found])
+    panels[0].set_ylabel("NDCG@10")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--picture", type=Path, help="where to draw it (extra train)")
+    given = parser.parse_args()
+    print(table(read()))
+    if given.picture:
+        draw(read(), given.picture)
