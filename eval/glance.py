@@ -17,7 +17,7 @@ SETS = {
     "games": ("results-adaptation.md", "ifdb", "encoder"),
     "books, nobody of whom any adapter has seen": ("results-transfer.md", "shakespeare-co", "fused"),
 }
-"""Row → page, data set, and what `auto` is under its adapter: the encoder where that was trained, else fused."""
+"""Row → page, data set, and what `auto` is under its adapter: the encoder where trained, else fused."""
 RANKERS = {
     "guessing": "random",
     "popularity": "popularity",
