@@ -22,8 +22,8 @@ from pathlib import Path
 
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.evaluate import Report
-from llmrec_prompt.evaluate.report_curves import MAIN_METRIC
-from llmrec_prompt.evaluate.report_text import about, leaderboard, title, variant
+from llmrec_prompt.evaluate.reports.curves import MAIN_METRIC
+from llmrec_prompt.evaluate.reports.text import about, leaderboard, title, variant
 from llmrec_prompt.evaluate.suite_run import SuiteReport, report_suite
 
 HEAD = """# Results

@@ -8,8 +8,8 @@ from llmrec_prompt.cli.output import console, duration, errors, print_json, prin
 from llmrec_prompt.evaluate import Report
 from llmrec_prompt.evaluate.estimate import Line, total
 from llmrec_prompt.evaluate.metrics import METRICS
-from llmrec_prompt.evaluate.report_curves import MAIN_METRIC
-from llmrec_prompt.evaluate.report_text import about, title, unanswered
+from llmrec_prompt.evaluate.reports.curves import MAIN_METRIC
+from llmrec_prompt.evaluate.reports.text import about, title, unanswered
 from llmrec_prompt.evaluate.suite_run import SuiteReport
 
 ASKED = ("data", "protocol", "negatives", "history", "ranker", "model", "adapter", "users")

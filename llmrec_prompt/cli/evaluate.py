@@ -17,7 +17,7 @@ from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate import Plan, RunDirectory, evaluate, write_report
 from llmrec_prompt.evaluate.estimate import estimate
 from llmrec_prompt.evaluate.plan import ALL, check_rankers
-from llmrec_prompt.evaluate.report_sheet import is_run
+from llmrec_prompt.evaluate.reports.sheet import is_run
 from llmrec_prompt.evaluate.run_pair import compare_folders
 from llmrec_prompt.evaluate.suite import Paper, Suite, papers
 from llmrec_prompt.evaluate.suite_run import check_all, make_exams, report_suite, run_suite

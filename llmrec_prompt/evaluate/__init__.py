@@ -3,8 +3,8 @@
 from llmrec_prompt.evaluate.cases import Ask, Exam, Question, leave_last_out_exam, make_exam
 from llmrec_prompt.evaluate.offline import evaluate
 from llmrec_prompt.evaluate.plan import Plan
-from llmrec_prompt.evaluate.report_files import write_report
-from llmrec_prompt.evaluate.report_sheet import Report, report, summarise
+from llmrec_prompt.evaluate.reports.files import write_report
+from llmrec_prompt.evaluate.reports.sheet import Report, report, summarise
 from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.evaluate.runner import run_exam
 

@@ -13,11 +13,11 @@ from llmrec_prompt.backends import Backend, adapter_identity
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.cases import KINDS, Exam, make_exam
-from llmrec_prompt.evaluate.list_tables import write_lists
 from llmrec_prompt.evaluate.plan import ONLY_GIVEN, Plan, check_rankers
 from llmrec_prompt.evaluate.rates import record
-from llmrec_prompt.evaluate.report_files import write_report
-from llmrec_prompt.evaluate.report_sheet import Report
+from llmrec_prompt.evaluate.reports.files import write_report
+from llmrec_prompt.evaluate.reports.lists import write_lists
+from llmrec_prompt.evaluate.reports.sheet import Report
 from llmrec_prompt.evaluate.run import RunDirectory, append_line, manifest_name
 from llmrec_prompt.evaluate.runner import default_folder, run_exam
 from llmrec_prompt.evaluate.sample import write_asked

@@ -7,8 +7,8 @@ from typing import Any
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.evaluate.comparison import compare_runs, verdict
 from llmrec_prompt.evaluate.metrics import METRICS
-from llmrec_prompt.evaluate.report_rows import Tally, tally
-from llmrec_prompt.evaluate.report_sheet import DIGITS, TESTED, call, label
+from llmrec_prompt.evaluate.reports.rows import Tally, tally
+from llmrec_prompt.evaluate.reports.sheet import DIGITS, TESTED, call, label
 from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.evaluate.statistics import holm
 from llmrec_prompt.evaluate.suite_run import runs_of

@@ -17,8 +17,8 @@ from llmrec_prompt.evaluate.cases import Exam, make_exam
 from llmrec_prompt.evaluate.offline import evaluate, refuse_leak
 from llmrec_prompt.evaluate.plan import check_rankers
 from llmrec_prompt.evaluate.rates import uses_model
-from llmrec_prompt.evaluate.report_files import write_suite_report
-from llmrec_prompt.evaluate.report_sheet import Report, is_run, summarise
+from llmrec_prompt.evaluate.reports.files import write_suite_report
+from llmrec_prompt.evaluate.reports.sheet import Report, is_run, summarise
 from llmrec_prompt.evaluate.run import RunDirectory, claim
 from llmrec_prompt.evaluate.runner import default_folder
 from llmrec_prompt.evaluate.suite import Paper, Suite, cell_name, papers

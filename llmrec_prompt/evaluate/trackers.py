@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from llmrec_prompt.errors import MissingExtra, UnknownName
-from llmrec_prompt.evaluate.report_sheet import Report
-from llmrec_prompt.evaluate.report_text import title
+from llmrec_prompt.evaluate.reports.sheet import Report
+from llmrec_prompt.evaluate.reports.text import title
 
 EXPERIMENT = "llmrec-prompt"
 

@@ -10,14 +10,14 @@ from llmrec_prompt import Dataset, Interaction, Item
 from llmrec_prompt.data import write_two_file
 from llmrec_prompt.errors import DataError, UnknownName
 from llmrec_prompt.evaluate import RunDirectory, evaluate, report, summarise, write_report
-from llmrec_prompt.evaluate.report_curves import curves
-from llmrec_prompt.evaluate.report_page import page
-from llmrec_prompt.evaluate.report_rows import tally
-from llmrec_prompt.evaluate.report_sheet import label
+from llmrec_prompt.evaluate.reports.curves import curves
+from llmrec_prompt.evaluate.reports.page import page
+from llmrec_prompt.evaluate.reports.rows import tally
+from llmrec_prompt.evaluate.reports.sheet import label
 from llmrec_prompt.evaluate.run_pair import compare_folders
 from llmrec_prompt.evaluate.trec import encoded
 
-from .shops import FILES, plan, shop
+from ..shops import FILES, plan, shop
 
 
 @pytest.fixture(scope="module", autouse=True)

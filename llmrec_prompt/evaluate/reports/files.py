@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.cache import write_atomically
-from llmrec_prompt.evaluate.report_page import page
-from llmrec_prompt.evaluate.report_sheet import Report, report
-from llmrec_prompt.evaluate.report_text import markdown, title
+from llmrec_prompt.evaluate.reports.page import page
+from llmrec_prompt.evaluate.reports.sheet import Report, report
+from llmrec_prompt.evaluate.reports.text import markdown, title
 from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.evaluate.trec import write_trec
 

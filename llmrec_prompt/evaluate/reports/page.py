@@ -12,14 +12,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from llmrec_prompt.evaluate.metrics import METRICS
-from llmrec_prompt.evaluate.report_curves import MAIN_METRIC, over_history
-from llmrec_prompt.evaluate.report_sheet import Report, label
-from llmrec_prompt.evaluate.report_svg import ceiling, colours, draw
-from llmrec_prompt.evaluate.report_text import about, title, unanswered, variant
-from llmrec_prompt.evaluate.report_users import users_of
+from llmrec_prompt.evaluate.reports.curves import MAIN_METRIC, over_history
+from llmrec_prompt.evaluate.reports.sheet import Report, label
+from llmrec_prompt.evaluate.reports.svg import ceiling, colours, draw
+from llmrec_prompt.evaluate.reports.text import about, title, unanswered, variant
+from llmrec_prompt.evaluate.reports.users import users_of
 from llmrec_prompt.evaluate.run import RunDirectory
 
-TEMPLATE = "report.html.j2"
+TEMPLATE = "page.html.j2"
 ALONE, TOGETHER = 40, 8
 """Users shown of one exam, and of each where a page has several."""
 

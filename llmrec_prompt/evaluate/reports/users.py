@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from llmrec_prompt.evaluate.report_sheet import Labelled
+from llmrec_prompt.evaluate.reports.sheet import Labelled
 from llmrec_prompt.evaluate.run import Row, RunDirectory, read_lines
 
 LATEST = 12

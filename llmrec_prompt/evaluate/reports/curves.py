@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from llmrec_prompt.evaluate.report_chance import guesses
-from llmrec_prompt.evaluate.report_rows import Answers, Asked, Floats, Ints, Tally
+from llmrec_prompt.evaluate.reports.chance import guesses
+from llmrec_prompt.evaluate.reports.rows import Answers, Asked, Floats, Ints, Tally
 
 MAIN_METRIC = "ndcg@10"
 DEEPEST = 20

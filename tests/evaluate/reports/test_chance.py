@@ -4,7 +4,7 @@ import pytest
 
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.metrics import compute
-from llmrec_prompt.evaluate.report_chance import guess
+from llmrec_prompt.evaluate.reports.chance import guess
 
 
 @pytest.mark.parametrize("relevant", [1, 2, 3])

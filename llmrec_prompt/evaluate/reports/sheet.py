@@ -9,9 +9,9 @@ from typing import Any
 from llmrec_prompt.errors import DataError, UnknownName
 from llmrec_prompt.evaluate.comparison import ALPHA, Comparison, compare_runs, verdict
 from llmrec_prompt.evaluate.metrics import METRICS
-from llmrec_prompt.evaluate.report_chance import guesses
-from llmrec_prompt.evaluate.report_curves import MAIN_METRIC, curves
-from llmrec_prompt.evaluate.report_rows import Answers, Tally, costs, tally
+from llmrec_prompt.evaluate.reports.chance import guesses
+from llmrec_prompt.evaluate.reports.curves import MAIN_METRIC, curves
+from llmrec_prompt.evaluate.reports.rows import Answers, Tally, costs, tally
 from llmrec_prompt.evaluate.run import RunDirectory, manifest_name
 from llmrec_prompt.evaluate.statistics import bootstrap_interval, holm
 
@@ -104,7 +104,7 @@ def summarise(runs: Sequence[RunDirectory], *, baseline: str | None = None) -> R
 
 
 def lists_of(labelled: Labelled) -> dict[str, Any]:
-    """What was found about the lists when they were there to be looked at; see `list_tables`."""
+    """What was found about the lists when they were there to be looked at; see `reports.lists`."""
     found = {}
     for run, labels in labelled:
         path = run.folder / "lists.json"

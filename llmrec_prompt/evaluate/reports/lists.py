@@ -4,7 +4,7 @@ from typing import Any
 
 from llmrec_prompt.evaluate.description import Facts, describe_lists
 from llmrec_prompt.evaluate.exam import Exam
-from llmrec_prompt.evaluate.report_files import write_json
+from llmrec_prompt.evaluate.reports.files import write_json
 from llmrec_prompt.evaluate.run import RunDirectory
 
 K = 10

@@ -7,7 +7,7 @@ import numpy as np
 
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.metrics import parse_name
-from llmrec_prompt.evaluate.report_rows import Asked, Floats
+from llmrec_prompt.evaluate.reports.rows import Asked, Floats
 from llmrec_prompt.evaluate.statistics import chance
 
 

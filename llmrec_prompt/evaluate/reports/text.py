@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llmrec_prompt.evaluate.metrics import METRICS
-from llmrec_prompt.evaluate.report_curves import MAIN_METRIC
-from llmrec_prompt.evaluate.report_sheet import Report
+from llmrec_prompt.evaluate.reports.curves import MAIN_METRIC
+from llmrec_prompt.evaluate.reports.sheet import Report
 
 NOTE = """Means over the users that a ranker answered, in brackets the 95 % bootstrap interval; (chance) is
 what guessing scores. Comparisons are paired randomisation tests on the same users, corrected together by
