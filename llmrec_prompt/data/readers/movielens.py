@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.data.files import read_text
+from llmrec_prompt.data.readers.csv_rows import read_csv
 from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows
-from llmrec_prompt.data.readers.tables import read_csv, read_meta
+from llmrec_prompt.data.readers.tables import read_meta
 from llmrec_prompt.errors import DataError
 
 NO_GENRE = "(no genres listed)"
@@ -73,10 +74,11 @@ def _fill_ratings(raw: RawData, path: Path, mark: str) -> None:
 
 
 def _fill_latest(raw: RawData, folder: Path) -> None:
-    header, lines = read_csv(folder / "movies.csv")
+    header, lines, raw.notes = read_csv(folder / "movies.csv")
     need_columns(folder / "movies.csv", header, ("movieId", "title", "genres"))
     rows, too_long = split_rows(lines, len(header))
-    raw.notes = {"movies.csv rows with too many fields, left out": too_long} if too_long else {}
+    if too_long:
+        raw.notes["movies.csv rows with too many fields, left out"] = too_long
     columns = pick_columns(rows, [header.index(name) for name in ("movieId", "title", "genres")])
     raw.items = [_movie(*cells) for cells in zip(*columns, strict=True)]
     if (folder / "ratings.csv").is_file():
@@ -86,7 +88,8 @@ def _fill_latest(raw: RawData, folder: Path) -> None:
 
 
 def _fill_latest_ratings(raw: RawData, path: Path) -> None:
-    header, lines = read_csv(path)
+    header, lines, notes = read_csv(path)
+    raw.notes |= notes
     need_columns(path, header, ("userId", "movieId", "rating"))
     rows, raw.malformed = split_rows(lines, len(header))
     time = header.index("timestamp") if "timestamp" in header else None
@@ -95,7 +98,8 @@ def _fill_latest_ratings(raw: RawData, path: Path) -> None:
 
 
 def _add_tags(raw: RawData, path: Path) -> None:
-    header, lines = read_csv(path)
+    header, lines, notes = read_csv(path)
+    raw.notes |= notes
     need_columns(path, header, ("movieId", "tag"))
     movie, tag = header.index("movieId"), header.index("tag")
     by_id = {item["item_id"]: item["tags"] for item in raw.items}

@@ -6,8 +6,6 @@ In CSV the list fields are split on '|'. meta.json is optional, and so is impres
 was shown to whom (see `data.impressions`). Knows nothing about cleaning.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -16,6 +14,7 @@ from typing import Any
 
 from llmrec_prompt.data.files import read_text
 from llmrec_prompt.data.impressions import read_impressions
+from llmrec_prompt.data.readers.csv_rows import read_csv
 from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows
 from llmrec_prompt.errors import DataError, MissingExtra
 
@@ -35,7 +34,8 @@ def read_tables(folder: Path) -> RawData:
     items = find_one(folder, ITEM_FILES)
     if items is None:
         raise DataError(f"No items file in {folder}; expected one of {', '.join(ITEM_FILES)}.")
-    raw = RawData(name=folder.name, items=read_items(items), meta=read_meta(folder / "meta.json"))
+    raw = RawData(name=folder.name, items=[], meta=read_meta(folder / "meta.json"))
+    fill_items(raw, items)
     if (folder / IMPRESSIONS).is_file():
         raw.impressions = partial(read_impressions, folder / IMPRESSIONS)
     log = find_one(folder, LOG_FILES)
@@ -73,18 +73,19 @@ def read_meta(path: Path) -> dict[str, Any]:
     return meta
 
 
-def read_items(path: Path) -> list[dict[str, Any]]:
-    """Item rows as dicts, in file order.
+def fill_items(raw: RawData, path: Path) -> None:
+    """Read the items file into `raw`, in file order.
 
     Raises:
         DataError: a line cannot be read, or item_id or title is missing as a column.
     """
-    readers = {".jsonl": read_jsonl, ".csv": _read_csv_items, ".parquet": _read_parquet_items}
-    rows = readers[path.suffix](path)
-    found = dict.fromkeys(key for row in rows for key in row)
-    if rows:
+    if path.suffix == ".csv":
+        raw.items, raw.notes = _read_csv_items(path)
+    else:
+        raw.items = read_jsonl(path) if path.suffix == ".jsonl" else _read_parquet_items(path)
+    found = dict.fromkeys(key for row in raw.items for key in row)
+    if raw.items:
         need_columns(path, found, ("item_id", "title"))
-    return rows
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -117,27 +118,13 @@ def parse_object(line: str, path: Path, number: int) -> dict[str, Any]:
     return value
 
 
-def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a CSV file.
-
-    Raises:
-        DataError: not UTF-8, or not CSV (names the line).
-    """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""))
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        return header, list(reader)
-    except csv.Error as exc:
-        raise DataError(f"{path}, line {reader.line_num}: not CSV ({exc}); correct the line.") from exc
-
-
-def _read_csv_items(path: Path) -> list[dict[str, Any]]:
-    header, lines = read_csv(path)
+def _read_csv_items(path: Path) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    header, lines, notes = read_csv(path)
     need_columns(path, header, ("item_id", "title"))
     rows, too_long = split_rows(lines, len(header))
     if too_long:
         raise DataError(f"{path}: {too_long} rows have more than {len(header)} fields; quote their commas.")
-    return [_split_lists(dict(zip(header, row, strict=True))) for row in rows]
+    return [_split_lists(dict(zip(header, row, strict=True))) for row in rows], notes
 
 
 def _split_lists(row: Mapping[str, str]) -> dict[str, Any]:
@@ -184,8 +171,9 @@ def fill_log(raw: RawData, path: Path) -> None:
         raw.users, raw.item_ids = (list(_texts(column)) for column in picked[:2])
         raw.ratings, raw.timestamps = picked[2:]
         return
-    header, lines = read_csv(path)
+    header, lines, notes = read_csv(path)
     need_columns(path, header, ("user_id", "item_id"))
+    raw.notes |= notes
     cells, raw.malformed = split_rows(lines, len(header))
     places = [header.index(name) if name in header else None for name in _LOG_COLUMNS]
     raw.users, raw.item_ids, raw.ratings, raw.timestamps = pick_columns(cells, places)

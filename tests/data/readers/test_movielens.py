@@ -31,6 +31,23 @@ def test_latest(latest):
     assert data.report.notes == {"tags of unknown movies, left out": 1}
 
 
+@pytest.mark.parametrize("name", ["movies.csv", "ratings.csv", "tags.csv"])
+def test_an_open_quote_swallows_nothing(latest, name):
+    lines = (latest / name).read_text().splitlines()
+    write_lines(latest / name, [*lines, '2,"2,3', "2,2,3"])
+    with pytest.raises(DataError, match=f"{name}, line {len(lines) + 1}: a quote opens in this record"):
+        Dataset.load(latest)
+
+
+@pytest.mark.parametrize("name", ["movies.csv", "ratings.csv", "tags.csv"])
+def test_rows_over_several_lines_are_counted(latest, name):
+    lines = (latest / name).read_text().splitlines()
+    width = lines[0].count(",")
+    write_lines(latest / name, [*lines, '"3', '"' + ",5" * width])
+    notes = Dataset.load(latest).report.notes
+    assert notes[f"{name} rows that go over several lines"] == 1
+
+
 def test_latest_without_tags_or_ratings(latest):
     (latest / "tags.csv").unlink()
     (latest / "ratings.csv").unlink()

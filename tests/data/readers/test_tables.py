@@ -84,6 +84,49 @@ def test_csv_cells_come_back(tmp_path, pairs):
     assert [(row["item_id"], row["title"]) for row in read_folder(tmp_path).items] == pairs
 
 
+def test_quotes_within_a_line_and_around_several_lines(tmp_path):
+    lines = ["item_id,title,creator", '1,"Weird Al" X,5" disc', '2,"Two', 'lines, ""one"" title",B', '3,C"D"']
+    write_lines(tmp_path / "items.csv", lines)
+    data = Dataset.load(tmp_path)
+    assert [(item.title, item.creator) for item in data.items] == [
+        ("Weird Al X", '5" disc'),
+        ('Two\nlines, "one" title', "B"),
+        ('C"D"', ""),
+    ]
+    assert data.report.notes == {"items.csv rows that go over several lines": 1}
+
+
+OPEN_QUOTES = [
+    ("items.csv", ['6,"Heroes', "7,Seven"], "the file ends inside it"),
+    ("items.csv", ['"'], "the file ends inside it"),
+    ("items.csv", ['6,"Heroes', '7,"Great" Seven', "8,Eight"], "',' expected after '\"'"),
+    ("items.csv", ['"6,Heroes', '7,Seven"'], "it has 1 fields, the header 2"),
+    ("items.csv", ['6,"' + "x" * 70_000, "y" * 70_000], "field larger than field limit (131072)"),
+    ("interactions.csv", ['"u3,1', "u4,1", '"u5",1'], "',' expected after '\"'"),
+    ("interactions.csv", ['"u3,1', "u4,1"], "the file ends inside it"),
+]
+
+
+@pytest.mark.parametrize(("name", "lines", "reason"), OPEN_QUOTES)
+def test_a_quote_that_nobody_closes_does_not_swallow_rows(tmp_path, name, lines, reason):
+    write_lines(tmp_path / "items.csv", ["item_id,title", "1,One"])
+    head = {"items.csv": "item_id,title", "interactions.csv": "user_id,item_id"}[name]
+    write_lines(tmp_path / name, [head, "1,One", *lines])
+    with pytest.raises(DataError) as caught:
+        Dataset.load(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / name}, line 3: a quote opens in this record that is not closed where it should be "
+        f"({reason}). Close it, or double it where it is part of the text."
+    )
+
+
+def test_a_quote_that_another_row_happens_to_close_is_counted(tmp_path):
+    write_lines(tmp_path / "items.csv", ["item_id,title", '6,"Heroes', '7,Disc 12"', "8,Eight"])
+    data = Dataset.load(tmp_path)
+    assert [item.item_id for item in data.items] == ["6", "8"]
+    assert data.report.notes == {"items.csv rows that go over several lines": 1}
+
+
 def test_parquet_round_trip(tmp_path):
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
