@@ -3,6 +3,7 @@
 Killed at any moment, a run goes on where it was; it refuses to mix rows of another manifest.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,6 +13,11 @@ from typing import IO, Any
 
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import ConfigError, DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows: there a second process is not noticed
+    fcntl = None  # type: ignore[assignment]
 
 Row = dict[str, Any]
 BLOCK = 1 << 16
@@ -27,6 +33,7 @@ class RunDirectory:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rows_path = folder / "rows.jsonl"
+        self._locked = False
 
     @classmethod
     def start(cls, folder: Path, manifest: Mapping[str, Any], *, resume: bool) -> "RunDirectory":
@@ -43,12 +50,40 @@ class RunDirectory:
         """What the run was made with.
 
         Raises:
-            DataError: this is no run directory.
+            DataError: this is no run directory, or its manifest is no JSON object.
         """
+        return read_manifest(self.folder / "manifest.json")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing to the run; may be nested.
+
+        The operating system frees the lock when the process ends, however that happens.
+
+        Raises:
+            ConfigError: another process writes to the run.
+        """
+        if self._locked or fcntl is None:
+            yield
+            return
+        with self.rows_path.open("ab") as file:
+            self._claim_rows(file)
+            self._locked = True
+            try:
+                yield
+            finally:
+                self._locked = False
+
+    def _claim_rows(self, file: IO[bytes]) -> None:
         try:
-            return dict(json.loads((self.folder / "manifest.json").read_text(encoding="utf-8")))
-        except FileNotFoundError as error:
-            raise DataError(f"{self.folder} holds no manifest.json, so it is no evaluation run.") from error
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"Another process is at work in run {self.folder}. Wait until it has ended and say --resume, "
+                "or choose another --out."
+            ) from error
+        except OSError:  # a file system without locks: as on platforms without them
+            return
 
     def rows(self) -> Iterator[Row]:
         """Complete rows in the order written; a last line that a kill cut off is not one.
@@ -74,21 +109,48 @@ def claim(path: Path, manifest: Mapping[str, Any], *, resume: bool) -> None:
     """Write a manifest, or find the same one there.
 
     Raises:
-        ConfigError: it is there and `resume` is not set, or it says otherwise.
+        ConfigError: it is there and `resume` is not set, it says otherwise, or it cannot be written.
+        DataError: what is there is no JSON object.
     """
-    if not path.exists():
-        write_atomically(path, json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
-        return
-    found = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        if not path.exists():
+            write_atomically(path, json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+            return
+    except OSError as error:
+        why = error.strerror or error
+        raise ConfigError(f"Cannot write to {path.parent}: {why}. Choose another --out.") from error
+    found = read_manifest(path)
     differing = [k for k in {*found, *manifest} if found.get(k) != manifest.get(k)]
     if differing:
         key = min(differing)
+        if key not in found:
+            raise ConfigError(
+                f"Run {path.parent} does not say with what {key} it was made, now it is "
+                f"{manifest[key]!r:.200}. Choose another --out."
+            )
         raise ConfigError(
             f"Run {path.parent} was made with {key} {found.get(key)!r:.200}, now it is "
             f"{manifest.get(key)!r:.200}. Choose another --out."
         )
     if not resume:
         raise ConfigError(f"Run {path.parent} is there already. Say --resume to go on, or another --out.")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """A manifest as plain values.
+
+    Raises:
+        DataError: it is not there, or is no JSON object with something in it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path.parent} holds no {path.name}, so it is no evaluation run.") from error
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not found:
+        raise DataError(f"{path} is damaged: it holds no settings. Start another run.")
+    return found
 
 
 def read_lines(path: Path) -> Iterator[Row]:

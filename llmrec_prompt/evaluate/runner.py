@@ -41,9 +41,17 @@ def run_exam(
         workers: how many questions are under way at once; rows come in the same order.
 
     Raises:
-        ConfigError: the rows that are there are not the beginning of this run.
+        ConfigError: the rows that are there are not the beginning of this run, or another process is
+            writing to it.
     """
-    run.mend()
+    with run.locked():
+        run.mend()
+        _ask_rest(exam, rankers, run, seed=seed, workers=workers)
+
+
+def _ask_rest(
+    exam: Exam, rankers: Mapping[str, Ranker], run: RunDirectory, *, seed: int, workers: int
+) -> None:
     todo = unanswered(exam, list(rankers), run)
     first = next(todo, None)
     if first is None:

@@ -3,7 +3,6 @@
 Before anything is asked, every exam is made and every adapter is checked against its users.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +18,7 @@ from llmrec_prompt.evaluate.plan import check_rankers
 from llmrec_prompt.evaluate.rates import uses_model
 from llmrec_prompt.evaluate.reports.files import write_suite_report
 from llmrec_prompt.evaluate.reports.sheet import Report, is_run, summarise
-from llmrec_prompt.evaluate.run import RunDirectory, claim
+from llmrec_prompt.evaluate.run import RunDirectory, claim, read_manifest
 from llmrec_prompt.evaluate.runner import default_folder
 from llmrec_prompt.evaluate.suite import Paper, Suite, cell_name, papers
 from llmrec_prompt.rank.swapping import find_adapter
@@ -148,5 +147,5 @@ def runs_of(folder: Path) -> list[list[RunDirectory]]:
 
 def _suite_facts(folder: Path) -> tuple[str, str | None]:
     """Name and baseline."""
-    content = json.loads((folder / SUITE).read_text(encoding="utf-8"))
-    return str(content["name"]), content.get("baseline")
+    content = read_manifest(folder / SUITE)
+    return str(content.get("name", folder.name)), content.get("baseline")

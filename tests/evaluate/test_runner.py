@@ -1,4 +1,7 @@
 import json
+import multiprocessing
+import os
+import signal
 from dataclasses import fields, replace
 from random import Random
 
@@ -9,7 +12,7 @@ from scipy.stats import binom
 from llmrec_prompt import Dataset
 from llmrec_prompt.errors import ConfigError, DataError
 from llmrec_prompt.evaluate import Ask, Question, RunDirectory, make_exam, report, run_exam
-from llmrec_prompt.evaluate.run import read_lines
+from llmrec_prompt.evaluate.run import claim, read_lines
 from llmrec_prompt.rank import ScorerRanker
 from llmrec_prompt.scorers.cooccurrence import CooccurrenceScorer
 
@@ -188,3 +191,72 @@ def test_mending_looks_at_the_end_of_a_long_file(tmp_path):
     done.rows_path.write_bytes(long)
     done.mend()
     assert done.rows_path.read_bytes() == b""
+
+
+def test_two_rows_of_one_user_are_no_number(dataset, tmp_path):
+    done = run(exam_of(dataset, users=4), {"a": Hand(PEEKS["the id"])}, tmp_path / "run")
+    first = done.rows_path.read_bytes().splitlines(keepends=True)[0]
+    done.rows_path.write_bytes(done.rows_path.read_bytes() + first)
+    with pytest.raises(DataError, match=r"two rows of 'a' for user .* another --out"):
+        report(done)
+
+
+def test_a_run_belongs_to_one_at_a_time(dataset, tmp_path):
+    pytest.importorskip("fcntl")
+    exam = exam_of(dataset, users=4)
+    own = start(tmp_path / "run", ["a"], exam)
+    with own.locked(), own.locked():  # whoever has it may ask again
+        with pytest.raises(ConfigError, match=f"Another process is at work in run {tmp_path}/run"):
+            run_exam(exam, {"a": Hand(PEEKS["the id"])}, RunDirectory(tmp_path / "run"), seed=0)
+        run_exam(exam, {"a": Hand(PEEKS["the id"])}, own, seed=0)
+    run_exam(exam, {"a": Hand(PEEKS["the id"])}, RunDirectory(tmp_path / "run"), seed=0)
+    assert report(own).facts["users"] == 4
+
+
+def _hold(folder, held):
+    with RunDirectory(folder).locked():
+        held.set()
+        signal.pause()
+
+
+def test_who_was_killed_holds_nothing(tmp_path):
+    pytest.importorskip("fcntl")
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    holder = context.Process(target=_hold, args=(tmp_path, held), daemon=True)
+    holder.start()
+    assert held.wait(120)
+    with pytest.raises(ConfigError, match="Another process"), RunDirectory(tmp_path).locked():
+        pass
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join()
+    with RunDirectory(tmp_path).locked():
+        pass
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[1]", "\x00"])
+def test_a_damaged_manifest_is_said_in_one_line(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    for read in (lambda: RunDirectory(tmp_path).manifest, lambda: report(RunDirectory(tmp_path)),
+                 lambda: RunDirectory.start(tmp_path, {"seed": 0}, resume=True)):  # fmt: skip
+        with pytest.raises(DataError, match=r"manifest\.json is damaged"):
+            read()
+
+
+def test_a_manifest_of_something_else_is_said_in_one_line(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"data": "x", "negatives": "uniform", "rankers": ["a"]}')
+    with pytest.raises(DataError, match="does not say its seed"):
+        report(RunDirectory(tmp_path))
+
+
+def test_a_manifest_from_before_a_key_was_written(tmp_path):
+    claim(tmp_path / "manifest.json", {"seed": 0}, resume=False)
+    with pytest.raises(ConfigError, match="does not say with what code it was made, now it is 'abc'"):
+        claim(tmp_path / "manifest.json", {"seed": 0, "code": "abc"}, resume=True)
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ConfigError, match=f"Cannot write to {out}: .* Choose another --out"):
+            RunDirectory.start(out, {"seed": 0}, resume=False)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmrec_prompt.errors import DataError
 from llmrec_prompt.evaluate.metrics import METRICS
 from llmrec_prompt.evaluate.run import Row, RunDirectory, read_lines
 from llmrec_prompt.evaluate.runner import REFUSED
@@ -59,6 +60,14 @@ class Answers:
     """Answers that were computed, not found in the cache; the next two are sums over them."""
     tokens: float = 0.0
     seconds: float = 0.0
+    seen: bytearray = field(default_factory=bytearray)
+    """1 at the places of users who have a row."""
+
+    def is_new(self, place: int) -> bool:
+        """Whether this is the first row of the user at a place; from then on it is not."""
+        self.seen.extend(bytes(max(0, place + 1 - len(self.seen))))
+        new, self.seen[place] = not self.seen[place], 1
+        return new
 
     def add(self, place: int, row: Row) -> None:
         """Take a row in."""
@@ -99,13 +108,19 @@ def tally(runs: Sequence[tuple[RunDirectory, Mapping[str, str]]]) -> Tally:
         runs: each with the labels of its rankers.
 
     Raises:
-        DataError: a folder is no run, or a row is no JSON.
+        DataError: a folder is no run, a row is no JSON, or a ranker has two rows of one user.
     """
     asked, answers = Asked(), {label: Answers() for _, labels in runs for label in labels.values()}
     for run, labels in runs:
         known = popularity_of(run)
         for row in run.rows():
-            answers[labels[row["ranker"]]].add(asked.of(row, known), row)
+            place, own = asked.of(row, known), answers[labels[row["ranker"]]]
+            if not own.is_new(place):
+                raise DataError(
+                    f"{run.rows_path} has two rows of {row['ranker']!r} for user {row['user']!r}, so its "
+                    "numbers would be wrong. Run it again with another --out."
+                )
+            own.add(place, row)
     return Tally(asked, answers)
 
 

@@ -19,6 +19,8 @@ TESTED = ("ndcg@10", "hr@10")
 """The metrics that are compared with the baseline; all comparisons together are corrected."""
 FACTS = ("data", "protocol", "negatives", "candidates", "sizes", "seed", "model", "exam", "history")
 DIGITS = 4
+NEEDED = ("data", "negatives", "rankers", "seed")
+"""What a report cannot be without; anything else an old manifest may lack."""
 CLOSE = "too close to call"
 
 Labelled = list[tuple[RunDirectory, dict[str, str]]]
@@ -117,9 +119,9 @@ def label(runs: Sequence[RunDirectory]) -> Labelled:
     """Name every ranker of every run; where runs share a name, by what they differ in.
 
     Raises:
-        DataError: the runs are of different exams, or two of them are the same.
+        DataError: the runs are of different exams, two of them are the same, or one is no evaluation.
     """
-    manifests = [run.manifest for run in runs]
+    manifests = [_checked(run) for run in runs]
     exams = {manifest.get("exam") for manifest in manifests}
     if len(exams) > 1:
         raise DataError(f"Runs of {len(exams)} exams cannot be one table: their questions differ.")
@@ -133,6 +135,18 @@ def label(runs: Sequence[RunDirectory]) -> Labelled:
     if twice:
         raise DataError(f"Two runs have a ranker {min(twice)!r} with the same model, adapter and template.")
     return found
+
+
+def _checked(run: RunDirectory) -> dict[str, Any]:
+    """The manifest of a run, if it is one of an evaluation."""
+    manifest = run.manifest
+    missing = [key for key in NEEDED if key not in manifest]
+    if missing:
+        raise DataError(
+            f"{run.folder}/manifest.json does not say its {missing[0]}, so it is no evaluation run. "
+            "Name another."
+        )
+    return manifest
 
 
 def _differ(manifests: Sequence[Mapping[str, Any]], key: str) -> bool:
