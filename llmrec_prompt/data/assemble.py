@@ -15,7 +15,7 @@ from llmrec_prompt.data.clean import (
     make_step,
 )
 from llmrec_prompt.data.readers.raw import RawData
-from llmrec_prompt.data.rows import Ints, Mask, Rows, encode, read_numbers
+from llmrec_prompt.data.rows import Ints, Mask, Rows, encode, read_numbers, read_times
 from llmrec_prompt.errors import DataError
 
 NO_LIKES = "users left without a liked item"
@@ -64,7 +64,7 @@ def read_rows(raw: RawData, index: Mapping[str, int]) -> tuple[Rows, list[str], 
     codes = {name: code for code, name in enumerate(dict.fromkeys(user_names))}
     users = encode(user_names, codes)
     ratings, bad_rating = read_numbers(raw.ratings)
-    times, bad_time = read_numbers(raw.timestamps)
+    times, bad_time = read_times(raw.timestamps)
     no_user = users == codes.get("", -2)
     no_item = np.fromiter((not name for name in item_names), dtype=bool, count=len(item_names))
     faults = {"no user_id": no_user, "no item_id": no_item, "rating": bad_rating, "timestamp": bad_time}

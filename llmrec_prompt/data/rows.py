@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
+LATEST = 1e11
+"""Epoch seconds reach the year 5138 here, epoch milliseconds the year 1973."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,40 @@ def read_numbers(values: Sequence[object]) -> tuple[Floats, Mask]:
     >>> read_numbers(["1.5", "", "x"])[1].tolist()
     [False, False, True]
     """
+    numbers, wrong, _ = _read(values)
+    return numbers, wrong
+
+
+def read_times(values: Sequence[object]) -> tuple[Floats, Mask]:
+    """Epoch seconds of a column, and where a cell holds no time; cells are read as `read_numbers` reads them.
+
+    Numbers of a column have one unit, told by their median size: seconds up to `LATEST`, then milliseconds,
+    microseconds, nanoseconds. A few odd ones, such as 0, change nothing. Dates are what they say.
+
+    >>> read_times([0, "1600000000000", "2020-09-13T12:26:40"])[0].tolist()
+    [0.0, 1600000000.0, 1600000000.0]
+    """
+    times, wrong, dates = _read(values)
+    numbers = ~dates & ~np.isnan(times)
+    sizes = np.abs(times[numbers & (times != 0)])
+    size = np.median(sizes) if len(sizes) else 0.0
+    while size > LATEST:
+        times[numbers] /= 1000
+        size /= 1000
+    return times, wrong
+
+
+def _read(values: Sequence[object]) -> tuple[Floats, Mask, Mask]:
+    """Numbers, which cells are wrong, and which are dates."""
+    nothing = np.zeros(len(values), dtype=bool)
     if all(value is None or value == "" for value in values):
-        return np.full(len(values), np.nan), np.zeros(len(values), dtype=bool)
+        return np.full(len(values), np.nan), nothing, nothing
     try:
-        found = np.array([_quick(value) for value in values], dtype=np.float64)
-        wrong = np.isinf(found)
+        found, dates = np.array([_quick(value) for value in values], dtype=np.float64), nothing
     except (ValueError, TypeError):
-        found, wrong = _read_slowly(values)
-    return np.where(wrong, np.nan, found), wrong
+        found, dates = _read_slowly(values)
+    wrong = np.isinf(found)
+    return np.where(wrong, np.nan, found), wrong, dates
 
 
 def _quick(value: object) -> float:
@@ -62,13 +90,16 @@ def _quick(value: object) -> float:
 
 
 def _read_slowly(values: Sequence[object]) -> tuple[Floats, Mask]:
+    """Numbers, infinite where a cell holds none, and which cells are dates."""
     found = np.full(len(values), np.inf)
+    dates = np.zeros(len(values), dtype=bool)
     for place, value in enumerate(values):
         try:
             found[place] = _quick(value)
         except (ValueError, TypeError):
             found[place] = _date_seconds(value)
-    return found, np.isinf(found)
+            dates[place] = True
+    return found, dates
 
 
 def _date_seconds(value: object) -> float:

@@ -10,7 +10,7 @@ from llmrec_prompt.data import Cleaning, Dataset
 from llmrec_prompt.data.assemble import read_rows
 from llmrec_prompt.data.clean import choose_rule, drop_repeats, judge_scale, keep_core, keep_preferred
 from llmrec_prompt.data.readers import RawData
-from llmrec_prompt.data.rows import Rows, read_numbers
+from llmrec_prompt.data.rows import Rows, read_numbers, read_times
 from llmrec_prompt.errors import ConfigError, DataError
 
 from .strategies import catalogue, keep_all, logs
@@ -188,6 +188,37 @@ def test_numbers():
     values, wrong = read_numbers(["1", " 2.5 ", "", None, "nan", "-inf", "abc", "1970-01-02", 3, "  "])
     np.testing.assert_array_equal(values, [1, 2.5, *[np.nan] * 5, 86400, 3, np.nan])
     assert wrong.tolist() == [False] * 5 + [True, True, False, False, False]
+
+
+SECONDS = [1_600_000_000.0, 0.0, 1_600_000_001.0, -5.0]
+
+
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
+def test_times_are_seconds_whatever_the_unit_of_their_column(unit):
+    values = [str(int(time * unit)) for time in SECONDS]
+    times, wrong = read_times([*values, "", "soon"])
+    assert times[:4].tolist() == SECONDS
+    assert np.isnan(times[4:]).all()
+    assert wrong.tolist() == [False] * 5 + [True]
+
+
+def test_times_before_1970_have_a_unit_too_and_dates_are_what_they_say():
+    assert read_times([-970_099_200_000, -970_099_200_000])[0].tolist() == [-970_099_200.0] * 2
+    assert read_times([-970_099_200, -970_099_200])[0].tolist() == [-970_099_200.0] * 2
+    assert read_times([1.6e12, "2020-09-13", 1.7e12])[0].tolist() == [1.6e9, 1599955200.0, 1.7e9]
+    assert read_times([])[0].tolist() == []
+
+
+def test_milliseconds_give_the_same_data_set():
+    rows = "a i0 5 {0}\na i1 5 {1}\na i2 5 {2}\nb i2 5 {1}\nb i0 5 {2}"
+    times = [0, 1_600_000_000, 1_600_086_400]
+    one, other = (
+        Dataset.from_rows(catalogue(3), logs(rows.format(*[time * unit for time in times])))
+        for unit in (1, 1000)
+    )
+    assert list(one.interactions) == list(other.interactions)
+    assert one.history("a")[0].item_id == "i0"
+    assert one.fingerprint == other.fingerprint
 
 
 @pytest.mark.parametrize(

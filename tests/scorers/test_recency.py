@@ -47,5 +47,12 @@ def test_a_half_life_that_cannot_be_meant():
             RecencyScorer(LOGS, half_life=wrong)
 
 
+def test_milliseconds_give_the_same_scores_as_seconds():
+    days = (18_000, 18_010, 18_020)
+    rows = [(f"u{day}", name, day) for name, day in zip("aab", days, strict=True)]
+    in_ms = [(user, name, day * 1000) for user, name, day in rows]
+    assert RecencyScorer(logs(*in_ms)).score([]).tolist() == RecencyScorer(logs(*rows)).score([]).tolist()
+
+
 def test_without_logs_all_is_zero():
     assert RecencyScorer(dataset("a, b")).score([item("a")]).tolist() == [0.0, 0.0]

@@ -103,14 +103,12 @@ def _price(value: object) -> object:
 
 
 def _fill_log(raw: RawData, path: Path) -> None:
-    """Ratings and times; seconds in 2018, milliseconds in 2023."""
+    """Ratings and times: seconds in 2018, milliseconds in 2023, which `data.rows` tells apart."""
     rows: list[tuple[str, str, Any, Any]] = []
     for review in _objects(path):
-        new = "parent_asin" in review
-        fields = REVIEW_2023 if new else REVIEW_2018
+        fields = REVIEW_2023 if "parent_asin" in review else REVIEW_2018
         need_columns(path, review, fields[:2])
         user, item, rating, time = (review.get(name) for name in fields)
-        seconds = time / 1000 if new and isinstance(time, int | float) else time
-        rows.append((str(user or ""), str(item or ""), rating, seconds))
+        rows.append((str(user or ""), str(item or ""), rating, time))
     if rows:
         raw.users, raw.item_ids, raw.ratings, raw.timestamps = zip(*rows, strict=True)

@@ -20,8 +20,6 @@ ITEMS = ("item_id", "item", "itemId", "parent_asin", "asin", "product_id", "movi
 RATINGS = ("rating", "overall", "score", "stars")
 TIMES = ("timestamp", "time", "unixReviewTime", "date", "datetime")
 """Columns that hold each, in the order they are looked for."""
-LATEST = 1e11
-"""Epoch seconds reach the year 5138 here: whole columns beyond it are milliseconds."""
 LEVELS = ("*.parquet", "*/*.parquet", "*/*/*.parquet")
 
 Table = dict[str, list[Any]]
@@ -108,18 +106,10 @@ def _fill_log(raw: RawData, logs: list[Table]) -> None:
         users += map(text, columns[0])
         items += map(text, columns[1])
         ratings += columns[2]
-        times += _seconds(columns[3])
+        times += columns[3]
     raw.users, raw.item_ids, raw.ratings, raw.timestamps = users, items, ratings, times
 
 
 def _column(table: Table, names: Sequence[str]) -> list[Any]:
     name = _pick(table, names)
     return table[name] if name else [None] * len(next(iter(table.values())))
-
-
-def _seconds(times: list[Any]) -> list[Any]:
-    """Times in seconds, where they are numbers."""
-    numbers = [time for time in times if isinstance(time, int | float)]
-    if numbers and min(numbers) > LATEST:
-        return [time / 1000 if isinstance(time, int | float) else time for time in times]
-    return times

@@ -1,7 +1,8 @@
 """Our own two-file form: items.jsonl|csv|parquet and, if there are logs, interactions.csv|parquet.
 
 Items have item_id and title, and may have categories, description, creator, year, tags, price and
-anything else; interactions have user_id and item_id, and may have rating and timestamp (epoch seconds).
+anything else; interactions have user_id and item_id, and may have rating and timestamp (epoch seconds; see
+`data.rows.read_times` for other units).
 In CSV the list fields are split on '|'. meta.json is optional, and so is impressions.jsonl, which says what
 was shown to whom (see `data.impressions`). Knows nothing about cleaning.
 """

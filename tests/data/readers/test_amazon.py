@@ -137,7 +137,10 @@ def test_nothing_made_of_held_out_reviews_is_read(tmp_path):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(
     st.lists(
-        st.tuples(ids, titles, st.integers(0, 2 * 10**12)), min_size=1, max_size=6, unique_by=lambda r: r[0]
+        st.tuples(ids, titles, st.integers(10**12, 2 * 10**12)),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda r: r[0],
     )
 )
 def test_what_is_written_comes_back(tmp_path, rows):

@@ -85,3 +85,13 @@ def test_times_are_seconds(tmp_path, times, seconds):
     write(tmp_path / "items" / "a.parquet", TITLES)
     write(tmp_path / "log.parquet", {"user_id": ["u", "u"], "movie_id": [1, 2], "timestamp": times})
     assert [row.timestamp for row in Dataset.load(tmp_path).history("u")] == seconds
+
+
+def test_one_unit_for_all_shards_though_a_time_is_missing_in_one(tmp_path):
+    write(tmp_path / "items" / "a.parquet", TITLES)
+    for shard, times in {"a": [1588687728000, 0], "b": [1588687729000, 1588687730000]}.items():
+        log = {"user_id": [shard, "u"], "movie_id": [1, 2 if shard == "a" else 3], "timestamp": times}
+        write(tmp_path / f"log-{shard}.parquet", log)
+    data = Dataset.load(tmp_path)
+    assert [row.timestamp for row in data.history("u")] == [0.0, 1588687730.0]
+    assert [row.timestamp for row in (*data.history("a"), *data.history("b"))] == [1588687728.0, 1588687729.0]
