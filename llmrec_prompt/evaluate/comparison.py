@@ -11,11 +11,13 @@ import numpy as np
 
 from llmrec_prompt.errors import ConfigError, DataError, UnknownName
 from llmrec_prompt.evaluate.statistics import (
+    PERMUTATIONS,
     Interval,
     bootstrap_interval,
     detectable_difference,
     holm,
     paired_test,
+    permutations_for,
 )
 
 ALPHA, POWER = 0.05, 0.8
@@ -49,7 +51,9 @@ class Comparison:
         return asdict(self)
 
 
-def compare_runs(values_a: Values, values_b: Values, *, seed: int = 0) -> Comparison:
+def compare_runs(
+    values_a: Values, values_b: Values, *, seed: int = 0, permutations: int = PERMUTATIONS
+) -> Comparison:
     """Compare two sets of values user by user: interval of the difference, paired test, what could be seen.
 
     Sources: those of `bootstrap_interval`, `paired_test` and `detectable_difference`.
@@ -58,6 +62,7 @@ def compare_runs(values_a: Values, values_b: Values, *, seed: int = 0) -> Compar
         values_a: a metric per user, in any order.
         values_b: the same metric of the other side; users are matched by id.
         seed: of the resamples.
+        permutations: of the test; `permutations_for` says how many where many tests are corrected together.
 
     Raises:
         DataError: fewer than two users are on both sides, or a value is not finite.
@@ -81,7 +86,7 @@ def compare_runs(values_a: Values, values_b: Values, *, seed: int = 0) -> Compar
         mean_a=float(a.mean()),
         mean_b=float(b.mean()),
         difference=bootstrap_interval(a - b, level=1 - ALPHA, seed=seed),
-        p=paired_test(a, b, seed=seed),
+        p=paired_test(a, b, permutations=permutations, seed=seed),
         detectable=detectable_difference(a - b, alpha=ALPHA, power=POWER),
     )
 
@@ -114,7 +119,9 @@ def against_baseline(
     others = [name for name in rows if name != baseline]
     if not others:
         raise ConfigError(f"There is only {baseline!r}, so it can be compared with nothing. Add a ranker.")
-    tests = [compare_runs(rows[name], rows[baseline], seed=seed).as_dict() for name in others]
+    many = permutations_for(len(others))
+    found = [compare_runs(rows[name], rows[baseline], seed=seed, permutations=many) for name in others]
+    tests = [test.as_dict() for test in found]
     return dict(zip(others, holm(tests), strict=True))
 
 

@@ -10,11 +10,16 @@ from llmrec_prompt.evaluate.metrics import METRICS
 from llmrec_prompt.evaluate.reports.rows import Tally, tally
 from llmrec_prompt.evaluate.reports.sheet import DIGITS, TESTED, call, label
 from llmrec_prompt.evaluate.run import RunDirectory
-from llmrec_prompt.evaluate.statistics import holm
+from llmrec_prompt.evaluate.statistics import holm, permutations_for
 from llmrec_prompt.evaluate.suite_run import runs_of
 
-Exams = dict[str, tuple[str, Sequence[RunDirectory]]]
-"""Fingerprint → name, and the runs of it."""
+Key = tuple[str, ...]
+"""Fingerprint of the questions, protocol, length of the history, and the how-manieth of these in its folder.
+
+Protocols may ask the same questions over other logs: cold-domain asks those of leave-last-out.
+"""
+Exams = dict[Key, tuple[str, Sequence[RunDirectory]]]
+"""Key → name, and the runs of it."""
 
 
 def compare_folders(first: Path, second: Path) -> dict[str, Any]:
@@ -22,27 +27,30 @@ def compare_folders(first: Path, second: Path) -> dict[str, Any]:
 
     Returns:
         `tests`: for each exam, ranker and metric the means `a` and `b`, `difference` (a - b) with its
-        interval, `p`, `p_holm` (corrected over all tests), `call` (what a is) and `words`. `only_a` and
-        `only_b`: what had nothing to be compared with.
+        interval, `p`, `p_holm` (corrected over all tests of all exams, whose permutations grow with their
+        number: see `permutations_for`), `call` (what a is) and `words`. `only_a` and `only_b`: what had
+        nothing to be compared with.
 
     Raises:
         DataError: a folder is no run, or they have no exam or no ranker in common.
     """
     a, b = exams_of(first), exams_of(second)
-    common = [fingerprint for fingerprint in a if fingerprint in b]
+    common = [key for key in a if key in b]
     if not common:
         raise DataError(
             f"{first} and {second} are of different exams ({_some(a)}; {_some(b)}), so no user "
             "can be compared. Run both with the same data, protocol, negatives, users, candidates and seed."
         )
-    pairs = [(a[f][0], tally(label(a[f][1])), tally(label(b[f][1])), _seed(a[f][1])) for f in common]
-    tests = holm([test for name, one, other, seed in pairs for test in _tests(name, one, other, seed)])
+    pairs = [(a[k][0], tally(label(a[k][1])), tally(label(b[k][1])), _seed(a[k][1])) for k in common]
+    many = permutations_for(sum(len(_common(one, other)) for _, one, other, _ in pairs) * len(TESTED))
+    tests = holm([test for pair in pairs for test in _tests(*pair, many)])
     if not tests:
         raise DataError(f"{first} and {second} have no ranker in common. Compare rankers in one run instead.")
     for test in tests:
         found = test.pop("found")
         names = {"a": f"{test['ranker']} of A", "b": f"{test['ranker']} of B"}
-        test |= {"call": call(test), "words": verdict(found, **names, p=test["p_holm"])}
+        words = verdict(found, **names, p=test["p_holm"])
+        test |= {"p": round(test["p"], 5), "call": call(test), "words": words}
     return {
         "a": str(first),
         "b": str(second),
@@ -61,27 +69,34 @@ def exams_of(folder: Path) -> Exams:
     found: Exams = {}
     for runs in runs_of(folder):
         manifest = runs[0].manifest
-        name = f"{manifest.get('data')}, {manifest.get('protocol')}, {manifest.get('negatives')}"
-        found[str(manifest.get("exam"))] = (name, runs)
+        shown = "" if manifest.get("history") is None else f", history {manifest['history']}"
+        name = f"{manifest.get('data')}, {manifest.get('protocol')}, {manifest.get('negatives')}{shown}"
+        asked = tuple(str(manifest.get(key)) for key in ("exam", "protocol", "history"))
+        found[*asked, str(sum(key[:-1] == asked for key in found))] = (name, runs)
     return found
 
 
 def _some(exams: Exams) -> str:
-    return ", ".join(f"{name} {fingerprint}" for fingerprint, (name, _) in list(exams.items())[:3])
+    return ", ".join(f"{name} {key[0]}" for key, (name, _) in list(exams.items())[:3])
 
 
 def _seed(runs: Sequence[RunDirectory]) -> int:
     return int(runs[0].manifest["seed"])
 
 
-def _tests(name: str, one: Tally, other: Tally, seed: int) -> Iterator[dict[str, Any]]:
-    """Every ranker and metric that both have, on the users whom both answered."""
-    for ranker in [r for r in one.answers if r in other.answers]:
+def _common(one: Tally, other: Tally) -> list[str]:
+    """Rankers that both have."""
+    return [ranker for ranker in one.answers if ranker in other.answers]
+
+
+def _tests(name: str, one: Tally, other: Tally, seed: int, permutations: int) -> Iterator[dict[str, Any]]:
+    """Every ranker and metric that both have, on the users whom both answered; `p` not rounded yet."""
+    for ranker in _common(one, other):
         for metric in [m for m in METRICS if m in TESTED]:
             a, b = _values(one, ranker, metric), _values(other, ranker, metric)
             if len(a.keys() & b.keys()) < 2:
                 continue
-            found = compare_runs(a, b, seed=seed)
+            found = compare_runs(a, b, seed=seed, permutations=permutations)
             gap = found.difference
             numbers = {"a": found.mean_a, "b": found.mean_b, "difference": gap.mean, "low": gap.low}
             numbers |= {"high": gap.high, "detectable": found.detectable}
@@ -92,7 +107,7 @@ def _tests(name: str, one: Tally, other: Tally, seed: int) -> Iterator[dict[str,
                 **{key: round(value, DIGITS) for key, value in numbers.items()},
                 "users": found.users,
                 "left_out": found.only_a + found.only_b,
-                "p": round(found.p, 5),
+                "p": found.p,
                 "found": found,
             }
 
@@ -104,6 +119,6 @@ def _values(found: Tally, ranker: str, metric: str) -> Mapping[str, float]:
 
 def _alone(own: Exams, others: Exams, pairs: Sequence[tuple[str, Tally, Tally]]) -> list[str]:
     """Exams and rankers that the other side lacks."""
-    exams = [name for fingerprint, (name, _) in own.items() if fingerprint not in others]
+    exams = [name for key, (name, _) in own.items() if key not in others]
     rankers = [f"{r} ({name})" for name, one, other in pairs for r in one.answers if r not in other.answers]
     return [*exams, *rankers]

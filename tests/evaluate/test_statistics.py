@@ -222,6 +222,13 @@ def test_holm_never_falls_and_never_passes_one() -> None:
     assert [t["p_holm"] for t in tests] == [1.0, 0.03, 1.0]
 
 
+@pytest.mark.parametrize("tests", [1, 250, 600, 3000])
+def test_what_is_clear_stays_significant_among_many_tests(tests: int) -> None:
+    many = statistics.permutations_for(tests)
+    clear = paired_test([1.0] * 60, [0.0] * 60, permutations=many)
+    assert holm([{"p": clear}] + [{"p": 1.0}] * (tests - 1))[0]["p_holm"] < 0.05
+
+
 def test_holm_keeps_false_alarms_rare_over_many_tests() -> None:
     rng = np.random.default_rng(8)
     families = [holm([{"p": p} for p in rng.random(10)]) for _ in range(2000)]

@@ -13,7 +13,7 @@ from llmrec_prompt.evaluate.reports.chance import guesses
 from llmrec_prompt.evaluate.reports.curves import MAIN_METRIC, curves
 from llmrec_prompt.evaluate.reports.rows import Answers, Tally, costs, tally
 from llmrec_prompt.evaluate.run import RunDirectory, manifest_name
-from llmrec_prompt.evaluate.statistics import bootstrap_interval, holm
+from llmrec_prompt.evaluate.statistics import PERMUTATIONS, bootstrap_interval, holm, permutations_for
 
 TESTED = ("ndcg@10", "hr@10")
 """The metrics that are compared with the baseline; all comparisons together are corrected."""
@@ -180,7 +180,9 @@ def headline(found: Tally, order: Sequence[str], seed: int) -> str:
 def comparisons(found: Tally, order: Sequence[str], baseline: str, seed: int) -> list[dict[str, Any]]:
     """Every ranker against the baseline, on the users whom both answered; p values corrected over all."""
     pairs = [(name, metric) for metric in TESTED for name in order if name != baseline]
-    tests = [(name, m, test) for name, m in pairs if (test := _compare(found, name, baseline, m, seed))]
+    many = permutations_for(len(pairs))
+    compared = [(name, m, _compare(found, name, baseline, m, seed, many)) for name, m in pairs]
+    tests = [(name, m, test) for name, m, test in compared if test]
     rows = holm([{"ranker": name, "metric": m, **_plain(test)} for name, m, test in tests])
     return [
         {**row, "call": call(row), "words": verdict(test, a=row["ranker"], b=baseline, p=row["p_holm"])}
@@ -199,14 +201,18 @@ def call(row: Mapping[str, Any]) -> str:
     return "better" if row["difference"] > 0 else "worse"
 
 
-def _compare(found: Tally, a: str, b: str, metric: str, seed: int) -> Comparison | None:
+def _compare(
+    found: Tally, a: str, b: str, metric: str, seed: int, permutations: int = PERMUTATIONS
+) -> Comparison | None:
     """None where fewer than two users were answered by both."""
     users = list(found.asked.places)
     one, other = (
         {users[place]: value for place, value in zip(own.users, own.values[metric], strict=True)}
         for own in (found.answers[a], found.answers[b])
     )
-    return compare_runs(one, other, seed=seed) if len(one.keys() & other.keys()) > 1 else None
+    if len(one.keys() & other.keys()) < 2:
+        return None
+    return compare_runs(one, other, seed=seed, permutations=permutations)
 
 
 def _plain(test: Comparison) -> dict[str, Any]:

@@ -10,11 +10,14 @@ from llmrec_prompt import Dataset, Interaction, Item
 from llmrec_prompt.data import write_two_file
 from llmrec_prompt.errors import DataError, UnknownName
 from llmrec_prompt.evaluate import RunDirectory, evaluate, report, summarise, write_report
+from llmrec_prompt.evaluate.metrics import METRICS
 from llmrec_prompt.evaluate.reports.curves import curves
 from llmrec_prompt.evaluate.reports.page import page
 from llmrec_prompt.evaluate.reports.rows import tally
 from llmrec_prompt.evaluate.reports.sheet import label
 from llmrec_prompt.evaluate.run_pair import compare_folders
+from llmrec_prompt.evaluate.suite import Suite
+from llmrec_prompt.evaluate.suite_run import run_suite
 from llmrec_prompt.evaluate.trec import encoded
 
 from ..shops import FILES, plan, shop
@@ -206,6 +209,43 @@ def test_what_only_one_side_has_is_named(data, folder, tmp_path):
     assert {t["ranker"] for t in found["tests"]} == {"random"}
     assert [name.split(" ")[0] for name in found["only_a"]] == ["popularity", "likelihood"]
     assert [name.split(" ")[0] for name in found["only_b"]] == ["bm25"]
+
+
+def synthetic(folder, names, value):
+    """A run by many rankers; the first has the value of each user, the others have nothing."""
+    facts = {"data": "x", "negatives": "uniform", "protocol": "leave-last-out", "seed": 0, "exam": "e"}
+    run = RunDirectory.start(folder, {**facts, "rankers": names}, resume=False)
+    for user in range(20):
+        for name in names:
+            metrics = dict.fromkeys(METRICS, value if name == names[0] else 0.0)
+            row = {"user": f"u{user}", "ranker": name, "history": 1, "candidates": 9, "target": "i"}
+            run.append(row | {"ids": ["i"], "target_rank": 1, "metrics": metrics, "events": {}, "tokens": 0,
+                              "seconds": 0.0})  # fmt: skip
+    return folder
+
+
+def test_among_many_comparisons_a_clear_one_is_found(tmp_path):
+    names = [f"r{n}" for n in range(260)]
+    found = compare_folders(synthetic(tmp_path / "a", names, 1.0), synthetic(tmp_path / "b", names, 0.0))
+    assert len(found["tests"]) == 520
+    assert {t["ranker"] for t in found["tests"] if t["call"] == "better"} == {"r0"}
+
+
+def test_exams_that_ask_the_same_are_compared_apart(data, tmp_path):
+    protocols = ["leave-last-out", "cold-domain", {"protocol": "leave-last-out", "history": [5, 9]}]
+    content = {"data": data, "users": 8, "candidates": 6, "rankers": ["random", "bm25"]}
+    for name in ("a", "b"):
+        run_suite(Suite.parse({"name": name, **content, "protocols": protocols}), out=tmp_path / name)
+    found = compare_folders(tmp_path / "a", tmp_path / "b")
+    exams = dict.fromkeys(t["exam"] for t in found["tests"])
+    assert list(exams) == [
+        "shop, leave-last-out, uniform",
+        "shop, cold-domain, uniform",
+        "shop, leave-last-out, uniform, history 5",
+        "shop, leave-last-out, uniform, history 9",
+    ]
+    assert len(found["tests"]) == 4 * 2 * 2
+    assert (found["only_a"], found["only_b"]) == ([], [])
 
 
 def test_a_report_is_written_again_from_the_folder_alone(folder):
