@@ -18,7 +18,7 @@ def test_every_probe_sums_up_every_ranker_and_says_what_cannot_be_asked():
     assert set(found["attributes"]) == {"label"}
     assert set(found["attributes"]["label"]["serp"]["similarity"]) == {"man", "woman"}
     assert set(found["memory"]) == {"titles", "exchange"}
-    assert found["memory"]["exchange"]["asked"] == 6
+    assert found["memory"]["exchange"]["asked"] == 3  # pairs
     assert found["refused"] == {
         "attributes: popularity": "popularity reads no prompt, so no attribute can reach it."
     }

@@ -24,9 +24,10 @@ CHANCE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class MemoryProbe:
-    """`wins[key]`: the share of comparisons an item or user wins, ties as half; `gain[key]` by how many nats.
+    """`wins[key]`: the share of comparisons an item or pair wins, ties as half; `gain[key]` by how many nats.
 
-    `left_out` counts what could not be asked (titles of one word).
+    A pair of users goes by the first of them. `left_out` counts what could not be asked: titles of one word,
+    a user without a partner.
     """
 
     wins: Mapping[str, float]
@@ -85,20 +86,20 @@ def probe_exchange(
     prompts: Mapping[str, str],
     nexts: Mapping[str, str],
     *,
-    partners: int = 4,
     seed: int = 0,
 ) -> MemoryProbe:
     """Are two users' true next items likelier after their own histories than exchanged?
 
     For a pair of users the gain is log p(own | own history) summed over both, less the same with the next
-    items exchanged: priors of items and of histories cancel out.
+    items exchanged: priors of items and of histories cancel out. Each user is in one pair, and pairs are what
+    is resampled: with several partners each, one user's surprise would be in many gains at once, and chance
+    would look like memory.
 
     Args:
         backend: must be able to score.
         prompts: by user, the history as the model reads it, without the next item (`Prompter.history`).
         nexts: by user, the line of the true next item (`Prompter.continuation`).
-        partners: with how many others each user exchanges; as many as there are if fewer.
-        seed: of who exchanges with whom.
+        seed: of who exchanges with whom; of an odd number of users the last is left out.
 
     Raises:
         Unsupported: the backend cannot score.
@@ -108,32 +109,24 @@ def probe_exchange(
     lonely = prompts.keys() ^ nexts.keys()
     if lonely:
         raise DataError(f"User {min(lonely)!r} has a prompt or a next item only; give both for every user.")
-    found = _partners(list(prompts), partners, seed, "users")
-    logprobs = _logprobs(backend, prompts, nexts, found)
+    if len(prompts) < 2:
+        raise DataError(f"{len(prompts)} users have nobody to exchange with: give at least two.")
+    order = seeded_order(list(prompts), seed)
+    pairs = list(zip(order[::2], order[1::2], strict=False))
     wins, gain = {}, {}
-    for user, others in found.items():
-        wins[user], gain[user] = _against([_exchange(logprobs, nexts, user, other) for other in others])
-    return MemoryProbe(wins, gain, seed=seed)
+    for a, b in track(pairs, "Probing exchanges", len(pairs)):
+        wins[a], gain[a] = _against([_exchange(backend, prompts, nexts, a, b)])
+    return MemoryProbe(wins, gain, len(prompts) % 2, seed)
 
 
-def _logprobs(
-    backend: Backend, prompts: Mapping[str, str], nexts: Mapping[str, str], partners: Mapping[str, list[str]]
-) -> dict[str, dict[str, float]]:
-    """After each user's history, that of the own next item and of all those it is exchanged with."""
-    wanted: dict[str, dict[str, None]] = {user: {nexts[user]: None} for user in prompts}
-    for user, others in partners.items():
-        for other in others:
-            wanted[user][nexts[other]] = wanted[other][nexts[user]] = None
-    found = {}
-    for user, lines in track(wanted.items(), "Probing exchanges", len(wanted)):
-        scores = backend.score([ScoreRequest(prompts[user], list(lines))])[0]
-        found[user] = {line: score.logprob for line, score in zip(lines, scores, strict=True)}
-    return found
-
-
-def _exchange(logprobs: Mapping[str, Mapping[str, float]], nexts: Mapping[str, str], a: str, b: str) -> float:
-    own = logprobs[a][nexts[a]] + logprobs[b][nexts[b]]
-    return own - logprobs[a][nexts[b]] - logprobs[b][nexts[a]]
+def _exchange(
+    backend: Backend, prompts: Mapping[str, str], nexts: Mapping[str, str], a: str, b: str
+) -> float:
+    """What two users' next items gain by standing after their own histories; nothing if they are the same."""
+    if nexts[a] == nexts[b]:
+        return 0.0
+    requests = [ScoreRequest(prompts[user], [nexts[user], nexts[other]]) for user, other in ((a, b), (b, a))]
+    return sum(own.logprob - foreign.logprob for own, foreign in backend.score(requests))
 
 
 def _against(gains: Sequence[float]) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """A model that remembers is caught, one that knows nothing or only likes a text is at chance."""
 
+import numpy as np
 import pytest
 
 from llmrec_prompt.backends.fake import FakeBackend
@@ -55,6 +56,40 @@ def test_liking_a_text_or_a_history_cancels_out_in_an_exchange():
     assert set(found.gain.values()) == {0.0}
 
 
+def test_each_user_is_in_one_pair_and_the_odd_one_is_left_out():
+    asked = []
+
+    def note(prompt, text):
+        asked.append((prompt, text))
+        return -1.0
+
+    found = probe_exchange(FakeBackend(note), {u: f"p{u}" for u in "abc"}, {u: f"n{u}" for u in "abc"})
+    assert (found.summary()["asked"], found.left_out) == (1, 1)
+    (first, second) = dict.fromkeys(prompt[1] for prompt, _ in asked)
+    assert set(asked) == {(f"p{one}", f"n{other}") for one in (first, second) for other in (first, second)}
+
+
+def test_next_items_that_are_the_same_win_half():
+    found = probe_exchange(FakeBackend.from_name("random"), PROMPTS, dict.fromkeys(NEXTS, "the same\n"))
+    assert set(found.wins.values()) == {0.5}
+
+
+def test_chance_looks_like_memory_as_seldom_as_a_p_value_says():
+    """Every history and item gets its own noise, which is all that a model that knows nothing has."""
+    alarms, covered, times = 0, 0, 400
+    for seed in range(times):
+        noise = np.random.default_rng(seed).normal(size=(30, 30))
+
+        def score(prompt, text, noise=noise):
+            return float(noise[int(prompt.split()[-1]), int(text.split()[-1])])
+
+        summary = probe_exchange(FakeBackend(score), PROMPTS, NEXTS).summary()
+        alarms += summary["p"] < 0.05
+        covered += summary["wins"]["low"] <= 0.5 <= summary["wins"]["high"]
+    assert alarms / times < 0.07
+    assert covered / times > 0.88  # the bootstrap is a little narrow with 15 pairs
+
+
 def test_the_end_is_scored_after_own_and_other_starts():
     asked = []
 
@@ -70,7 +105,7 @@ def test_the_end_is_scored_after_own_and_other_starts():
 
 def test_the_same_seed_asks_the_same():
     def gains(seed):
-        return probe_exchange(FakeBackend.from_name("random"), PROMPTS, NEXTS, partners=2, seed=seed).gain
+        return probe_exchange(FakeBackend.from_name("random"), PROMPTS, NEXTS, seed=seed).gain
 
     assert gains(1) == gains(1) != gains(2)
 
@@ -81,6 +116,8 @@ def test_what_cannot_be_probed():
         probe_titles(backend, {"a": "New York", "b": "Rome"})
     with pytest.raises(DataError, match="User 'u1' has a prompt or a next item only"):
         probe_exchange(backend, {"u0": "p", "u1": "p"}, {"u0": "n"})
+    with pytest.raises(DataError, match="1 users have nobody to exchange with"):
+        probe_exchange(backend, {"u0": "p"}, {"u0": "n"})
     mute = FakeBackend.from_name("constant")
     mute.info = type(mute.info)("fake:mute", "", "fake", 10, 1, frozenset({"embed"}))
     with pytest.raises(Unsupported, match="The title probe asks for 'score'"):
