@@ -1,11 +1,14 @@
 """One evaluation from a plan: data and rankers in, a run directory and a report out."""
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from llmrec_prompt import __version__
 from llmrec_prompt.adapters import overlap
@@ -21,8 +24,8 @@ from llmrec_prompt.evaluate.reports.sheet import Report
 from llmrec_prompt.evaluate.run import RunDirectory, append_line, manifest_name
 from llmrec_prompt.evaluate.runner import default_folder, run_exam
 from llmrec_prompt.evaluate.sample import write_asked
-from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
-from llmrec_prompt.rank import EncoderRanker, Ranker
+from llmrec_prompt.evaluate.score_cache import ScoreStore, cached, code_fingerprint
+from llmrec_prompt.rank import EncoderRanker, Ranker, ScorerRanker
 from llmrec_prompt.recommender import Recommender
 
 
@@ -44,8 +47,8 @@ def evaluate(
         backend: the plan's model, if it is loaded already.
 
     Raises:
-        ConfigError: the plan cannot be meant, `out` holds another run, or the adapter was trained on users
-            that are to be tested.
+        ConfigError: the plan cannot be meant, `out` holds another run or one that another process is at work
+            in, or the adapter was trained on users that are to be tested.
         DataError: the data does not allow it.
         UnknownName: no such ranker, model or domain.
     """
@@ -56,17 +59,32 @@ def evaluate(
     rankers, building = build(recommender, plan.rankers)
     manifest = make_manifest(plan, exam, recommender, rankers)
     run = RunDirectory.start(out or default_folder(manifest_name(manifest)), manifest, resume=resume)
-    write_asked(run, exam, recommender if manifest["model"] else None, seed=plan.seed)
-    for name, seconds in building.items():
-        append_line(run.folder / "spent.jsonl", {"ranker": name, "build_seconds": seconds})
-    store = ScoreStore()
-    kept = {name: cached(ranker, recommender, store) for name, ranker in rankers.items()}
-    run_exam(exam, kept, run, seed=plan.seed, workers=at_once(recommender, rankers))
-    store.close()
-    write_lists(run, exam)
-    found = write_report(run)
+    with run.locked():
+        run.mend()
+        write_asked(run, exam, recommender if manifest["model"] else None, seed=plan.seed)
+        for name, seconds in building.items():
+            append_line(run.folder / "spent.jsonl", {"ranker": name, "build_seconds": seconds})
+        answer_all(exam, recommender, rankers, run)
+        write_lists(run, exam)
+        found = write_report(run)
     record(plan, found.costs)
     return found
+
+
+def answer_all(
+    exam: Exam, recommender: Recommender, rankers: Mapping[str, Ranker], run: RunDirectory
+) -> None:
+    """Ask what is unanswered; what was computed is kept, also when it is stopped.
+
+    Raises:
+        ConfigError: the rows that are there are not the beginning of this run.
+    """
+    store = ScoreStore()
+    try:
+        kept = {name: cached(ranker, recommender, store) for name, ranker in rankers.items()}
+        run_exam(exam, kept, run, seed=recommender.settings.seed, workers=at_once(recommender, rankers))
+    finally:
+        store.close()
 
 
 def at_once(recommender: Recommender, rankers: Mapping[str, Ranker]) -> int:
@@ -134,7 +152,7 @@ def make_manifest(
     plan: Plan, exam: Exam, recommender: Recommender, rankers: Mapping[str, Ranker]
 ) -> dict[str, Any]:
     """The plan, and the identity of all that it names."""
-    models = [ranker.origin["model_hash"] for ranker in rankers.values() if ranker.origin]
+    models = dict.fromkeys(ranker.origin["model_hash"] for ranker in rankers.values() if ranker.origin)
     given = {name: getattr(plan, name) for name in ONLY_GIVEN if getattr(plan, name) is not None}
     facts = {
         **{key: value for key, value in asdict(plan).items() if key not in ONLY_GIVEN},
@@ -143,16 +161,42 @@ def make_manifest(
         "rankers": list(plan.rankers),
         "data": exam.train.name,
         "data_fingerprint": exam.train.fingerprint,
+        **data_facts(exam.train),
         "exam": exam.fingerprint,
         "domain": recommender.domain.name,
         "template_fingerprint": recommender.prompter.fingerprint,
         "model": plan.model if models else "",
-        "model_hash": models[0] if models else "",
+        "model_hash": ", ".join(models),
         "weights": recommender.fusion,
         "version": __version__,
+        "code": code_fingerprint(),
         **adapter_facts(plan, recommender, rankers),
+        **engine_facts(recommender, rankers),
     }
     return dict(json.loads(json.dumps(facts)))
+
+
+def data_facts(train: Dataset) -> dict[str, str]:
+    """What scorers read of the logs and the fingerprint does not hold: when, and who met what unliked."""
+    times = np.nan_to_num(train.times(), nan=-1.0).astype("<f8")
+    return {"times": _digest(times.tobytes()), "met": _digest(np.packbits(train.met()).tobytes())}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def engine_facts(recommender: Recommender, rankers: Mapping[str, Ranker]) -> dict[str, Any]:
+    """The engine and its context, and what `embedder: auto` is here; nothing of what does not take part."""
+    facts: dict[str, Any] = {}
+    if any(ranker.origin for ranker in rankers.values()):
+        info = recommender.backend.info
+        facts["engine"] = [info.engine, info.context]
+    if "embedding" in {part for r in rankers.values() for part in (r.name, *getattr(r, "weights", ()))}:
+        embedding = recommender.ranker_of("embedding")  # built already, as a ranker or a part of one
+        if isinstance(embedding, ScorerRanker):
+            facts["embeds_with"] = embedding.scorer.settings["embedder"]
+    return facts
 
 
 def adapter_facts(plan: Plan, recommender: Recommender, rankers: Mapping[str, Ranker]) -> dict[str, Any]:

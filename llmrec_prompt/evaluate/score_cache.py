@@ -127,8 +127,9 @@ def pack(scored: Scored) -> Numbers:
     [0.5, 2.0]
     """
     head = {**asdict(scored), "parts": list(scored.parts)}
+    text = json.dumps(head, default=np.ndarray.tolist)  # masks of candidates
     body = [np.asarray(part, "<f8").tobytes() for part in scored.parts.values()]
-    return np.frombuffer(b"".join([json.dumps(head).encode(), b"\n", *body]), np.uint8)
+    return np.frombuffer(b"".join([text.encode(), b"\n", *body]), np.uint8)
 
 
 def unpack(value: Numbers) -> Scored:
@@ -136,6 +137,8 @@ def unpack(value: Numbers) -> Scored:
     head, _, body = value.tobytes().partition(b"\n")
     facts = json.loads(head)
     names = facts.pop("parts")
+    for name, mask in facts.get("stand_ins", {}).items():
+        facts["stand_ins"][name] = np.array(mask, dtype=bool)
     numbers = np.frombuffer(body, "<f8").reshape(len(names), -1)
     return Scored(dict(zip(names, numbers, strict=True)), **facts)
 

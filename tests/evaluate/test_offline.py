@@ -5,9 +5,12 @@ import pytest
 from llmrec_prompt import Dataset, Interaction, Item
 from llmrec_prompt.adapters import user_hash, write_users
 from llmrec_prompt.backends import load_backend
-from llmrec_prompt.data import write_two_file
+from llmrec_prompt.data import Cleaning, write_two_file
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate import Plan, evaluate
+from llmrec_prompt.evaluate.offline import answer_all, build, make_manifest, make_recommender
+from llmrec_prompt.evaluate.protocols import make_exam
+from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.rank.encoder import ELSEWHERE_NEAR, ELSEWHERE_SCALE
 from llmrec_prompt.templates import Prompter, load_domain
 
@@ -104,3 +107,100 @@ def test_users_that_were_trained_on_are_not_tested(shop, cups, tmp_path):
     write_users(cups, [user_hash("other", "u5")])
     report, _ = run(shop, tmp_path / "run", adapter="cups", users=None, rankers=("encoder",))
     assert report.facts["users"] == 12
+
+
+def prepared(plan, dataset):
+    """What `evaluate` makes before it asks."""
+    exam = make_exam(dataset, plan.ask)
+    recommender = make_recommender(plan, exam)
+    return exam, recommender, build(recommender, plan.rankers)[0]
+
+
+def manifest_of(plan, dataset):
+    return make_manifest(plan, *prepared(plan, dataset))
+
+
+def dated(moments, *more):
+    items = [Item(item_id=f"i{n}", title=f"thing {n}") for n in range(31)]
+    rows = [
+        Interaction(f"u{u}", f"i{(7 * u + n) % 30}", 5, moments(u, n)) for u in range(12) for n in range(6)
+    ]
+    liked = Cleaning(preference=3)
+    return Dataset.from_rows(items, [*rows, *more], name="shop", domain="shopping", cleaning=liked)
+
+
+def plan_of(**options):
+    return Plan(**{"data": "shop", "users": 8, "candidates": 6, "model": MODEL, **options})
+
+
+def test_what_recency_reads_is_in_the_manifest():
+    asked = plan_of(rankers=("recency",))
+    one = manifest_of(asked, dated(lambda u, n: 86_400 * n))
+    other = manifest_of(asked, dated(lambda u, n: 86_400_000 * n))
+    assert {key for key in one if one[key] != other[key]} == {"times"}
+
+
+def test_who_met_what_without_liking_it_is_in_the_manifest():
+    one, other = (
+        manifest_of(plan_of(rankers=("fused",), embedder="backend"), dated(lambda u, n: n, low))
+        for low in (Interaction("u3", item_id, 1, 9) for item_id in ("i0", "i30"))
+    )
+    assert one["data_fingerprint"] == other["data_fingerprint"]
+    assert one["met"] != other["met"]
+
+
+@pytest.mark.parametrize("rankers", [("embedding",), ("fused",), ("bm25+embedding",)])
+def test_what_embeds_is_in_the_manifest(rankers):
+    data = dated(lambda u, n: n)
+    found = manifest_of(plan_of(rankers=rankers, embedder="backend"), data)
+    assert found["embeds_with"] == f"fake-{load_backend(MODEL).info.hash}-base"
+    other = manifest_of(plan_of(rankers=rankers, embedder="backend", model="fake:random"), data)
+    assert other["embeds_with"] != found["embeds_with"]
+    assert "embeds_with" not in manifest_of(plan_of(rankers=("bm25",), embedder="backend"), data)
+
+
+def test_engine_and_code_are_in_the_manifest():
+    found = manifest_of(plan_of(rankers=("likelihood", "label")), dated(lambda u, n: n))
+    info = load_backend(MODEL).info
+    assert (found["engine"], found["model_hash"]) == ([info.engine, info.context], info.hash)
+    assert len(found["code"]) == 16
+    assert "engine" not in manifest_of(plan_of(rankers=("random",)), dated(lambda u, n: n))
+
+
+@pytest.mark.parametrize("name", ["spent.jsonl", "rows.jsonl"])
+def test_a_half_written_line_does_not_end_a_run(shop, tmp_path, name):
+    asked = plan_of(data=shop, rankers=("random",))
+    whole = evaluate(asked, out=tmp_path / "run")
+    with (tmp_path / "run" / name).open("ab") as file:
+        file.write(b'{"ranker": "ran')
+    assert evaluate(asked, out=tmp_path / "run", resume=True).rankers == whole.rankers
+
+
+class Stops:
+    """A ranker who is stopped at a question, as by Ctrl-C."""
+
+    def __init__(self, ranker, at):
+        self._ranker, self._left = ranker, at
+        self.name, self.origin = ranker.name, ranker.origin
+
+    def score(self, history, candidates):
+        self._left -= 1
+        if self._left < 0:
+            raise KeyboardInterrupt
+        return self._ranker.score(history, candidates)
+
+    def prepare(self, candidates):
+        self._ranker.prepare(candidates)
+
+
+def test_what_was_answered_before_ctrl_c_is_kept(tmp_path):
+    exam, recommender, rankers = prepared(plan_of(rankers=("likelihood",)), dated(lambda u, n: n))
+
+    def answers(name, at):
+        run = RunDirectory.start(tmp_path / name, {"x": 1}, resume=False)
+        answer_all(exam, recommender, {"likelihood": Stops(rankers["likelihood"], at)}, run)
+        return list(run.rows())
+
+    with pytest.raises(KeyboardInterrupt):
+        answers("stopped", 5)
+    assert sum(row.get("cached", False) for row in answers("whole", 8)) == 5
