@@ -34,10 +34,10 @@ class RawData:
 
 
 def need_columns(path: Path, found: Iterable[str], needed: Iterable[str]) -> None:
-    """Check that the columns are there.
+    """Check that the columns are there, once each.
 
     Raises:
-        DataError: one is missing; the message lists what was found.
+        DataError: one is missing (the message lists what was found), or there twice.
     """
     names = list(found)
     for column in needed:
@@ -45,6 +45,8 @@ def need_columns(path: Path, found: Iterable[str], needed: Iterable[str]) -> Non
             raise DataError(
                 f"Column {column!r} is missing in {path}; found: {', '.join(names) or 'nothing'}."
             )
+        if names.count(column) > 1:
+            raise DataError(f"Column {column!r} is there twice in {path}; rename or remove one.")
 
 
 def split_rows(lines: Iterable[Sequence[str]], width: int) -> tuple[list[Sequence[str]], int]:

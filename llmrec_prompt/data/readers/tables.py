@@ -8,6 +8,7 @@ was shown to whom (see `data.impressions`). Knows nothing about cleaning.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,8 @@ ITEM_FILES = ("items.jsonl", "items.csv", "items.parquet")
 LOG_FILES = ("interactions.csv", "interactions.parquet")
 IMPRESSIONS = "impressions.jsonl"
 LIST_FIELDS = ("categories", "tags")
+HALVES = re.compile("[\\ud800-\\udfff]")
+"""Surrogates that have no partner, as where a text was cut within an emoji: JSON may hold them, UTF-8 not."""
 
 
 def read_tables(folder: Path) -> RawData:
@@ -116,6 +119,8 @@ def parse_object(line: str, path: Path, number: int) -> dict[str, Any]:
         raise DataError(f"{path}, line {number}: not JSON ({reason}); correct the line.") from exc
     if not isinstance(value, dict):
         raise DataError(f"{path}, line {number}: found a {type(value).__name__}; expected a JSON object.")
+    if ("\\ud" in line or "\\uD" in line) and HALVES.search(json.dumps(value, ensure_ascii=False)):
+        raise DataError(f"{path}, line {number}: half a character, such as \\ud83d alone; correct the line.")
     return value
 
 

@@ -36,6 +36,11 @@ def test_jsonl_tolerates_a_byte_order_mark_and_odd_line_ends(tmp_path):
     assert [item.item_id for item in Dataset.load(tmp_path).items] == ["1", "2"]
 
 
+def test_characters_that_json_escapes_in_two_halves(tmp_path):
+    write_lines(tmp_path / "items.jsonl", [r'{"item_id": "1", "title": "\ud83d\ude00"}'])
+    assert Dataset.load(tmp_path).items[0].title == "\U0001f600"
+
+
 def test_interactions_columns_in_any_order_and_short_or_long_rows(tmp_path):
     write_jsonl(tmp_path / "items.jsonl", catalogue(3))
     log = ["item_id,extra,user_id,timestamp", "i0,x,a,5", "i1,x,a", "i2,x,a,1,9", ""]
@@ -174,6 +179,16 @@ NO_KIND = (
 BAD_FOLDERS = [
     ("items.csv", "item_id,name\n1,A\n", "Column 'title' is missing in {f}; found: item_id, name."),
     ("items.csv", "", "Column 'item_id' is missing in {f}; found: nothing."),
+    (
+        "items.csv",
+        "item_id,title,title\n1,A,B\n",
+        "Column 'title' is there twice in {f}; rename or remove one.",
+    ),
+    (
+        "items.jsonl",
+        GOOD + '\n{"item_id": "2", "title": "\\uD83D"}',
+        "{f}, line 2: half a character, such as \\ud83d alone; correct the line.",
+    ),
     ("items.csv", "item_id,title\n1,A, B\n", "{f}: 1 rows have more than 2 fields; quote their commas."),
     ("items.csv", b"item_id,title\n1,caf\xe9\n", "{f} is not UTF-8 (byte 19); save it as UTF-8."),
     ("items.jsonl", '{"id": "1", "title": "A"}', "Column 'item_id' is missing in {f}; found: id, title."),
