@@ -9,7 +9,7 @@ import typer
 
 from llmrec_prompt import __version__
 from llmrec_prompt.cli import adapt, adapters, data, evaluate, models, probe, prompts, recommend
-from llmrec_prompt.cli.output import errors
+from llmrec_prompt.cli.output import accept_all_characters, errors
 from llmrec_prompt.errors import LlmrecError
 
 app = typer.Typer(
@@ -50,22 +50,34 @@ def _options(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line: exit 0 when all is well, 1 with one line for our errors, 2 for wrong usage."""
+    """Run the command line: exit 0 when all is well, 1 with one line for our errors, 2 for wrong usage.
+
+    A file that the system does not let us read or write is such a line too.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     logging.basicConfig(format="%(message)s", level=logging.ERROR)
     logging.getLogger("llmrec_prompt").setLevel(logging.DEBUG if debug else logging.WARNING)
     signal.signal(signal.SIGTERM, _terminate)
+    accept_all_characters()
     try:
         app([a for a in given if a != "--debug"], prog_name="llmrec")
-    except LlmrecError as error:
+    except (LlmrecError, OSError) as error:
         if debug:
             raise
-        errors.print(f"Error: {' '.join(str(error).split())}", style="red", markup=False, soft_wrap=True)
+        text = in_words(error) if isinstance(error, OSError) else str(error)
+        errors.print(f"Error: {' '.join(text.split())}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         errors.print("Stopped.")
         sys.exit(130)
+
+
+def in_words(error: OSError) -> str:
+    """What the system says of a file, or whatever else it was."""
+    if error.filename is None:
+        return f"{type(error).__name__}: {error}"
+    return f"{error.filename} cannot be read or written: {error.strerror or error}; check the path."
 
 
 def _terminate(*_: Any) -> None:

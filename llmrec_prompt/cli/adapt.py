@@ -207,12 +207,17 @@ def parsed(changes: list[str]) -> dict[str, Any]:
     """`a.b=value` pairs; values are YAML.
 
     Raises:
-        ConfigError: one has no `=`.
+        ConfigError: one has no `=`, or its value is no YAML.
     """
     found = {}
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals:
             raise ConfigError(f"--set {change!r} has no value. Write for example --set stages.0.steps=50.")
-        found[name] = yaml.safe_load(value)
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f"--set {change!r}: {value!r} is no YAML. Write for example shots=[16,all]."
+            ) from error
     return found

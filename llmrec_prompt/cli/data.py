@@ -10,6 +10,7 @@ from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import console, print_json, print_rows
 from llmrec_prompt.data import Cleaning, Dataset, write_two_file
 from llmrec_prompt.data.readers import KINDS, kind_of
+from llmrec_prompt.data.samples import SAMPLE
 from llmrec_prompt.errors import DataError, UnknownName
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: what they hold, what cleaning drops and why.")
@@ -83,10 +84,15 @@ def convert(
     """Write a data set in the two-file form. Example: `llmrec data convert movielens ml-1m/ my-movies/`."""
     if kind not in ("auto", *KINDS):
         raise UnknownName("kind of data set", kind, ["auto", *KINDS])
-    if kind != "auto" and (found := kind_of(Path(source))) != kind:
+    if kind != "auto" and (found := _kind(source)) != kind:
         raise DataError(f"{source} is a data set of kind {found!r}, not {kind!r}. Say {found} or auto.")
     dataset = Dataset.load(source, cleaning=Cleaning(preference="none"))
     write_two_file(dataset, target)
     console.print(
         f"{len(dataset.items)} items and {len(dataset.users)} users written to {target}.", markup=False
     )
+
+
+def _kind(source: str) -> str:
+    """What a folder is; sample sets are in our own form."""
+    return "two-file" if source.startswith(SAMPLE) else kind_of(Path(source))

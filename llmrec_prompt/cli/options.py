@@ -41,7 +41,7 @@ Language = Annotated[str | None, typer.Option("--language", help="Language of th
 Embedder = Annotated[str, typer.Option("--embedder", help="auto, minilm or backend.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Add reasons by leaving history items out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the prompt on stderr.")]
 Prompts = Annotated[
     Path | None,

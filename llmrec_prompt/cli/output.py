@@ -1,11 +1,13 @@
 """What people and programs see: tables, JSON, progress bars."""
 
+import codecs
 import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console
@@ -21,9 +23,17 @@ errors = Console(stderr=True)
 AT_ONCE_S = 0.1
 
 
+def accept_all_characters() -> None:
+    """Escape what stdout and stderr cannot encode, such as titles in Chinese on a Latin-1 terminal."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def print_json(value: Any) -> None:
-    """One JSON document on stdout, nothing else."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """One JSON document on stdout, nothing else; its own escapes where stdout is not in UTF-8."""
+    plain = codecs.lookup(sys.stdout.encoding or "utf-8").name != "utf-8"
+    sys.stdout.write(json.dumps(value, ensure_ascii=plain, indent=2) + "\n")
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:

@@ -8,6 +8,7 @@ import typer
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import errors, print_matches, print_ranking, progress
+from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.recommender import Recommender, typed_item
 from llmrec_prompt.types import Item
@@ -92,11 +93,18 @@ def rank(
 
 
 def typed_history(rec: Recommender, texts: list[str] | None) -> list[Item] | None:
-    """The items that typed texts stand for, told on stderr; None if none were typed."""
+    """The items that typed texts stand for, told on stderr; None if none were typed.
+
+    Raises:
+        DataError: a text is empty, or was typed in an encoding that is not UTF-8.
+    """
     if not texts:
         return None
     if not all(text.strip() for text in texts):
         raise DataError("An empty text is no item. Give a title or an id.")
+    for text in texts:
+        if text != text.encode(errors="replace").decode():
+            raise DataError(f"{text!r} is not UTF-8. Set the terminal to UTF-8.")
     matches = rec.match(texts)
     print_matches(matches)
     return [match.item or typed_item(match.text) for match in matches]
@@ -108,11 +116,8 @@ def read_candidates(typed: list[str] | None, file: Path | None) -> list[str]:
     Raises:
         DataError: there are none, or the file cannot be read.
     """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines() if file else []
-    except OSError as error:
-        raise DataError(f"Cannot read {file}: {error.strerror}.") from error
-    found = [*(typed or []), *(line.strip() for line in lines if line.strip())]
+    lines = [text.strip() for _, text in read_lines(file)] if file else []
+    found = [*(typed or []), *lines]
     if not found:
         raise DataError("There are no candidates to rank. Give --candidates or --candidates-file.")
     return found

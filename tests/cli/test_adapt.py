@@ -92,6 +92,14 @@ def test_a_comparison_and_its_files(llmrec, small_suite, tmp_path):
     assert "stage" in other.err
 
 
+@pytest.mark.parametrize("value", ["[1", "*a", "!!python/object:os.system x"])
+def test_a_change_that_is_no_yaml_is_one_line(llmrec, small_suite, value):
+    done = llmrec("adapt", "compare", small_suite, "--set", f"shots={value}")
+    assert done.code == 1
+    assert done.err.startswith(f"Error: --set 'shots={value}': '{value}' is no YAML. Write for example")
+    assert done.err.count("\n") == 1
+
+
 def test_a_suite_that_cannot_be_meant_is_one_line(llmrec, tmp_path):
     path = tmp_path / "suite.yaml"
     path.write_text("data: films\nmethods: [bert]\n")

@@ -76,6 +76,7 @@ def test_data_convert_round_trip(llmrec, tmp_path):
     done = llmrec("data", "convert", "auto", "sample:movies", tmp_path / "copy")
     assert done.code == 0
     assert llmrec("data", "convert", "two-file", tmp_path / "copy", tmp_path / "again").code == 0
+    assert llmrec("data", "convert", "two-file", "sample:movies", tmp_path / "again").code == 0
     wrong = llmrec("data", "convert", "movielens", tmp_path / "copy", tmp_path / "no")
     assert wrong.code == 1
     assert "of kind 'two-file', not 'movielens'" in wrong.err

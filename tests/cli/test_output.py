@@ -1,4 +1,6 @@
-"""What a log says of how long something will take."""
+"""What a log says of how long something will take, and answers in any encoding."""
+
+import os
 
 from llmrec_prompt.cli.output import tell
 
@@ -25,3 +27,26 @@ def test_what_begins_anew_has_a_pace_of_its_own(capsys):
 def test_what_was_there_before_it_went_on_says_nothing_of_the_pace(capsys):
     lines = told(capsys, (0, 0, 300), (0.01, 100, 300), (0.02, 200, 300), (20, 210, 300))
     assert lines == ["Steps: 210 of 300, about 3.0 min left"]
+
+
+def test_titles_that_the_terminal_cannot_show_are_escaped(llmrec_process, tmp_path):
+    (tmp_path / "items.jsonl").write_text(
+        '{"item_id": "1", "title": "Amélie 書"}\n{"item_id": "2", "title": "B"}'
+    )
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = (
+        "recommend",
+        "--data",
+        tmp_path,
+        "--model",
+        "fake:overlap",
+        "--embedder",
+        "backend",
+        "--history",
+        "B",
+    )
+    table = llmrec_process(*command, env=env)
+    assert table.code == 0, table.err
+    assert "Am\\xe9lie \\u66f8" in table.out
+    found = llmrec_process(*command, "--json", env=env)
+    assert found.json["recommendations"][0]["title"] == "Amélie 書"

@@ -1,5 +1,7 @@
 import pytest
 
+from llmrec_prompt.cli import main
+
 from ..rank.toys import adapter_folder
 
 FAKE = ("--model", "fake:overlap", "--embedder", "backend")
@@ -173,6 +175,69 @@ def test_bad_input_is_one_clear_line(llmrec, broken, arguments, words):
     assert told[0].startswith("Error: ")
     assert "Traceback" not in done.err
     assert done.out == ""
+
+
+def rank_from(llmrec, file):
+    return llmrec("rank", *MOVIES, "--history", "Casablanca", "--candidates-file", file, "--json")
+
+
+def test_candidates_after_a_byte_order_mark(llmrec, tmp_path):
+    file = tmp_path / "candidates.txt"
+    file.write_bytes("\ufeffalien-1979\r\nAmélie\r\n".encode())
+    done = rank_from(llmrec, file)
+    ids = {line["item_id"] for line in done.json["recommendations"]}
+    assert ids == {"alien-1979", "amelie-2001"}
+    assert "used as typed" not in done.err
+
+
+def test_candidates_that_cannot_be_read_are_one_line(llmrec, tmp_path):
+    file = tmp_path / "candidates.txt"
+    file.write_bytes("Alien\nAmélie\n".encode("latin-1"))
+    for path, words in [
+        (file, "line 2 is not UTF-8; save it as UTF-8."),
+        (tmp_path, "cannot be read: Is a directory"),
+        (tmp_path / "none.txt", "cannot be read: No such file or directory"),
+    ]:
+        done = rank_from(llmrec, path)
+        assert done.code == 1
+        assert done.err.splitlines()[-1].startswith(f"Error: {path}")
+        assert words in done.err.splitlines()[-1]
+
+
+def test_a_title_typed_in_another_encoding_is_one_line(llmrec):
+    done = llmrec("recommend", *MOVIES, "--history", "Am\udce9lie")
+    assert done.code == 1
+    assert done.err == "Error: 'Am\\udce9lie' is not UTF-8. Set the terminal to UTF-8.\n"
+
+
+def test_what_the_system_refuses_is_one_line(llmrec, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for command, words in [
+        (
+            ("data", "convert", "auto", "sample:movies", file),
+            f"{file} cannot be read or written: File exists",
+        ),
+        (("data", "inspect", "x" * 5000), "File name too long; check the path."),
+        (("domain", "new", "hostels", "--folder", file), "Not a directory; check the path."),
+    ]:
+        done = llmrec(*command)
+        assert done.code == 1
+        assert done.err.startswith("Error: ")
+        assert words in done.err
+        assert done.err.count("\n") == 1
+
+
+def test_the_traceback_of_what_the_system_refuses_is_shown_for_debugging(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError):
+        main(["data", "convert", "auto", "sample:movies", str(tmp_path / "file"), "--debug"])
+
+
+def test_a_seed_below_0_is_wrong_usage(llmrec):
+    done = llmrec("recommend", *MOVIES, "--history", "Alien", "--seed", -1)
+    assert done.code == 2
+    assert "--seed" in done.err
 
 
 def test_missing_extra_says_how_to_get_it(llmrec_process, tmp_path):
