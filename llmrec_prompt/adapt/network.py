@@ -8,13 +8,14 @@ from typing import Any
 
 from llmrec_prompt.adapt.recipe import Lora
 from llmrec_prompt.cache import NumberStore, cache_dir, content_key
-from llmrec_prompt.errors import MissingExtra
+from llmrec_prompt.errors import BackendError, MissingExtra
 
 try:
     import torch
-    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
-    from safetensors.torch import load_file
+    from peft import LoraConfig, get_peft_model
     from torch import nn
+
+    from llmrec_prompt.adapt.starting import take_up
 except ImportError as error:
     raise MissingExtra("Training", "train") from error
 
@@ -34,6 +35,10 @@ class Network(nn.Module):  # type: ignore[misc]
         lora: what to train.
         start: a PEFT folder whose weights are trained on.
         base_hash: identity of the base; names the file of kept states. Without it nothing is kept.
+
+    Raises:
+        AdapterError: `start` has another rank, scale or targets than `lora`, or layers that it has not.
+        BackendError: a kind of model that cannot be cut in two, as its own forward shows.
     """
 
     def __init__(
@@ -53,18 +58,37 @@ class Network(nn.Module):  # type: ignore[misc]
             warnings.simplefilter("ignore")  # calls of peft's that transformers deprecates
             self.peft = get_peft_model(model, config)
         if start is not None:
-            set_peft_model_state_dict(self.peft, load_file(start / "adapter_model.safetensors"))
+            take_up(self.peft, start, lora, range(self.first, depth))
         body = model.base_model
         layers = list(body.layers)
         # Plain attributes, not submodules: their weights are the model's, and must be saved once.
         self.__dict__["_lower"] = part(body, layers[: self.first], 0, nn.Identity())
         self.__dict__["_upper"] = part(body, layers[self.first :], self.first, body.norm)
+        self._upper.embedding_multiplier = 1.0  # Granite multiplies what comes in; the lower part has done it
         self._store: NumberStore | None = None
         if self.first and base_hash:
             kind = str(model.dtype).removeprefix("torch.") + "-4bit" * bool(getattr(model, "is_quantized", 0))
             path = cache_dir() / "states" / f"{base_hash}-{self.first}-{kind}.sqlite"
             self._store = NumberStore(path, dtype=FORM[model.dtype])
         self.tokens = 0
+        self._check()
+
+    def _check(self) -> None:
+        """A short text, read in two parts and by the model's own forward.
+
+        The tolerance is far above what bfloat16 does to the norm, and far below what a lost factor does. Not
+        without gradients: then weights of 4 bits are laid out anew on a CPU, and cannot be learnt through.
+        """
+        text = [1, 2, 3, 4, 5, 6, 7, 8]
+        below = _padded(self._compute([text]))
+        ours = self.logits(self._upper(inputs_embeds=below, use_cache=False).last_hidden_state[0]).detach()
+        ids = torch.tensor([text], device=self.device)
+        own = self.model(input_ids=ids, use_cache=False).logits[0].detach().float()
+        if not (ours - own).norm() <= 0.1 * own.norm():
+            raise BackendError(
+                f"Models of type {self.model.config.model_type!r} cannot be trained: read in two parts, "
+                "their logits are not those of their own forward. Choose another model."
+            )
 
     @property
     def model(self) -> Any:
@@ -123,8 +147,10 @@ class Network(nn.Module):  # type: ignore[misc]
 
     def logits(self, states: Any) -> Any:
         """Next-token logits in single precision."""
-        raw = self.model.get_output_embeddings()(states).float()
-        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        config = self.model.config
+        scale = getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
+        raw = self.model.get_output_embeddings()(states).float() * scale
+        cap = getattr(config, "final_logit_softcapping", None)
         return raw if cap is None else cap * torch.tanh(raw / cap)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -204,8 +230,8 @@ def load_base(folder: str, *, precision: str, quantise: bool = False) -> tuple[A
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     if quantise:
         options["quantization_config"] = _four_bits(dtype)
-    # Over short texts plain attention is faster on a CPU than the fused kernel.
-    options["attn_implementation"] = "sdpa" if cuda else "eager"
+    if not cuda:  # over short texts plain attention is faster there than the fused kernel
+        options["attn_implementation"] = "eager"
     transformers.utils.logging.disable_progress_bar()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
@@ -218,9 +244,10 @@ def half(precision: str) -> bool:
     """Whether to compute in bfloat16."""
     if precision != "auto":
         return precision == "bf16"
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if torch.cuda.is_available():  # older GPUs emulate it, slower than they are in single precision
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Builds without that library, such as those for Macs, do not have the question either.
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _four_bits(compute: Any) -> Any:

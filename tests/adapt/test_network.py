@@ -6,9 +6,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="training is NOT TESTED: the extra [hf] is not installed")
 pytest.importorskip("peft", reason="training is NOT TESTED: the extra [hf] is not installed")
 
-from llmrec_prompt.adapt.network import Network, load_base  # noqa: E402
+from llmrec_prompt.adapt.network import Network, half, load_base  # noqa: E402
 from llmrec_prompt.adapt.recipe import Lora  # noqa: E402
-from llmrec_prompt.errors import MissingExtra  # noqa: E402
+from llmrec_prompt.errors import BackendError, MissingExtra  # noqa: E402
 
 TEXTS = [(5, 9, 11, 40, 7), (8, 8), (301, 12, 13)]
 
@@ -73,3 +73,57 @@ def test_four_bits_learn_and_their_states_are_kept_apart(tiny, model, monkeypatc
     assert len(list((tmp_path / "states").glob("abc-1-*.sqlite"))) == 2
     ends.pow(2).sum().backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for _, p in network.trainable)
+
+
+SIZES = {"vocab_size": 100, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3}
+HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "pad_token_id": 0}
+SCALES = {
+    "Cohere": {"logit_scale": 0.25},
+    "Granite": {"logits_scaling": 4.0, "embedding_multiplier": 3.0},
+    "Gemma2": {"head_dim": 8, "final_logit_softcapping": 2.0},
+}
+
+
+@pytest.mark.parametrize("family", SCALES)
+@pytest.mark.parametrize("layers", [None, 1])
+def test_what_families_multiply_is_multiplied_once(family, layers):
+    import transformers
+
+    config = getattr(transformers, f"{family}Config")(**SIZES, **HEADS, **SCALES[family])
+    model = transformers.AutoModelForCausalLM.from_config(config).requires_grad_(False)
+    text = [5, 9, 11, 40, 7]
+    wanted = model(input_ids=torch.tensor([text])).logits[0]
+    network = Network(model, Lora(layers=layers))
+    found = network.logits(network.states([text])[0, : len(text)])
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [None, 1])
+def test_a_model_that_two_parts_read_otherwise_is_refused(model, layers):
+    def tripled(body, given, output):
+        output.last_hidden_state = 3 * output.last_hidden_state
+        return output
+
+    model.base_model.register_forward_hook(tripled)  # each part does it, so it is done twice
+    with pytest.raises(BackendError, match="type 'llama' cannot be trained"):
+        Network(model, Lora(layers=layers))
+
+
+def test_a_gpu_that_emulates_bfloat16_trains_in_single_precision(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)
+    for major, wanted in ((7, False), (8, True)):
+        found = type("Properties", (), {"major": major})
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device, found=found: found)
+        assert half("auto") is wanted
+
+
+def test_a_build_without_mkldnn_is_not_asked_about_it(monkeypatch):
+    def missing():
+        raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute")
+
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", missing, raising=False)
+    assert half("auto") is False
+    assert half("bf16") is True
