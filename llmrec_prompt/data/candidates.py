@@ -88,6 +88,27 @@ def _generator(seed: int, user: str, kind: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
+def unmet(candidates: tuple[str, ...], case: Case, known: Dataset) -> tuple[str, ...]:
+    """Given candidates without what the user is known to have met: that can be no negative.
+
+    Args:
+        candidates: ids; the case's targets among them stay.
+        case: whose.
+        known: who has met what (`Split.known`).
+
+    Raises:
+        DataError: nothing is left beside the target.
+    """
+    met = seen(known, case) - case.relevant
+    left = tuple(item_id for item_id in candidates if item_id not in met)
+    if case.relevant.issuperset(left):
+        raise DataError(
+            f"User {case.user_id!r} has met all {len(candidates)} candidates of the file or is asked for "
+            "them, so nothing is left to rank the target among. Give others."
+        )
+    return left
+
+
 def with_target(candidates: tuple[str, ...], case: Case, *, seed: int = 0) -> tuple[str, ...]:
     """The candidates with the case's target: as they are, or with it put at a seeded random place.
 

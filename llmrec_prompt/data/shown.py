@@ -7,6 +7,7 @@ from llmrec_prompt.data.dataset import Dataset
 from llmrec_prompt.data.impressions import Impression
 from llmrec_prompt.data.splits import Case, Split, check_numbers, choose
 from llmrec_prompt.errors import DataError
+from llmrec_prompt.types import Interaction
 
 
 def last_impression(
@@ -20,8 +21,9 @@ def last_impression(
     """Hold out what sampled users clicked in their last impression; what they passed over stands beside it.
 
     The last is the latest, or the last in the file where there are no times; impressions without a click
-    do not count. The history is that of the impression. Shown items that the user is known to have met
-    are neither right nor wrong, and left out. Users are taken in the order of `leave_last_out`.
+    do not count. The history is that of the impression, or else what was liked before it. Shown items that
+    the user is known to have met are neither right nor wrong, and left out. Users are taken in the order of
+    `leave_last_out`.
 
     Raises:
         ConfigError: users < 1 or min_history < 0.
@@ -76,13 +78,20 @@ def _case(dataset: Dataset, impression: Impression) -> Case | None:
 
 
 def _history(dataset: Dataset, impression: Impression) -> tuple[str, ...]:
-    """What the impression says the user had, or else what the logs have before the first click."""
+    """What the impression says the user had, or else what the logs have before it and its first click."""
     if impression.history is not None:
         return _new(dataset, impression.history, frozenset())
-    liked = [item.item_id for item in dataset.history_items(impression.user_id)]
-    clicked = {*impression.clicked}
-    end = next((place for place, item_id in enumerate(liked) if item_id in clicked), len(liked))
-    return tuple(liked[:end])
+    liked = dataset.history(impression.user_id)
+    clicked, moment = {*impression.clicked}, impression.timestamp
+    end = next(
+        (n for n, like in enumerate(liked) if like.item_id in clicked or _reached(like, moment)), len(liked)
+    )
+    return tuple(like.item_id for like in liked[:end])
+
+
+def _reached(like: Interaction, moment: float | None) -> bool:
+    """Whether something is known to have happened at a moment or after it."""
+    return moment is not None and like.timestamp is not None and like.timestamp >= moment
 
 
 def _new(dataset: Dataset, ids: tuple[str, ...], known: frozenset[str]) -> tuple[str, ...]:

@@ -62,6 +62,10 @@ class Unseen:
     def __init__(self, size: int, seen: Ragged) -> None:
         self._size, self._seen = size, seen
 
+    def seen(self, place: int) -> Ints:
+        """What a user has."""
+        return self._seen[place]
+
     def __getitem__(self, place: int, /) -> Ints:
         keep = np.ones(self._size, dtype=bool)
         keep[self._seen[place]] = False
@@ -99,6 +103,14 @@ class Questions(Sequence[Question]):
         for place in range(len(self)):
             asked[self._candidates[place]] = True
         return [self._items[row] for row in np.flatnonzero(asked).tolist()]
+
+    def left_out(self) -> Iterator[tuple[str, list[str]]] | None:
+        """Users, and ids of the catalogue that they are not asked about; None where candidates were drawn."""
+        whole = self._candidates
+        if not isinstance(whole, Unseen):
+            return None
+        ids = ([self._items[row].item_id for row in whole.seen(n).tolist()] for n in range(len(self)))
+        return zip(self.users, ids, strict=True)
 
     def _at(self, place: int) -> Question:
         history, candidates = (rows[place].tolist() for rows in (self._histories, self._candidates))
@@ -151,18 +163,38 @@ class Exam:
 def write_candidates(questions: Iterable[Question], path: Path) -> str:
     """Write `user<TAB>id id id` lines, so that another system, or another day, can rank the very same.
 
-    The file is there wholly or not at all, and no more than one question is held. Read it with
-    `negatives=PATH`. Returns the first 16 hex digits of the file's SHA-256.
+    Read it with `negatives=PATH`. Where a user or an id would not be read again (blanks in it, a brace before
+    it) the line is JSON, {"user", "candidates"}. Returns the first 16 hex digits of the file's SHA-256.
+    """
+    return write_ids(((q.user, [item.item_id for item in q.candidates]) for q in questions), path)
+
+
+def write_ids(lists: Iterable[tuple[str, Sequence[str]]], path: Path) -> str:
+    """Write users and ids in the form of `write_candidates`; gives the digest of the file.
+
+    The file is there wholly or not at all, and no more than one list is held.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial, digest = path.with_suffix(f".{os.getpid()}.partial"), hashlib.sha256()
     with partial.open("wb") as file:
-        for question in questions:
-            line = f"{question.user}\t{' '.join(i.item_id for i in question.candidates)}\n".encode()
+        for user, ids in lists:
+            line = _line(user, ids).encode() + b"\n"
             digest.update(line)
             file.write(line)
     partial.replace(path)
     return digest.hexdigest()[:16]
+
+
+def _line(user: str, ids: Sequence[str]) -> str:
+    r"""A user and ids: plain, or JSON where blanks or braces would be misread.
+
+    >>> _line("u1", ["a", "b"]), _line("u1", ["a b"])
+    ('u1\ta b', '{"user": "u1", "candidates": ["a b"]}')
+    """
+    plain = user.split(" ") == user.split() and not user.startswith("{")
+    if plain and all(item_id.split() == [item_id] for item_id in ids):
+        return f"{user}\t{' '.join(ids)}"
+    return json.dumps({"user": user, "candidates": list(ids)}, ensure_ascii=False)
 
 
 def file_digest(path: Path) -> str:

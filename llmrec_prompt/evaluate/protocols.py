@@ -25,6 +25,7 @@ from llmrec_prompt.data import (
     seen,
     with_target,
 )
+from llmrec_prompt.data.candidates import unmet
 from llmrec_prompt.errors import ConfigError, DataError, UnknownName
 from llmrec_prompt.evaluate.exam import Answers, Exam, Questions, Ragged, RowLists, Unseen
 from llmrec_prompt.evaluate.hard_negatives import HardNegatives
@@ -151,13 +152,29 @@ def _drawer(
 ) -> Callable[[Case], Iterable[str]]:
     """How the candidates of a case are found."""
     if fixed is not None:
-        return lambda case: with_target(fixed[case.user_id], case, seed=ask.seed)
+        return _given(split, fixed, ask.seed, facts)
     if ask.negatives == "retrieved":
         return HardNegatives(split, n=ask.candidates, seed=ask.seed, facts=facts)
     if ask.negatives == "impressions":
         return lambda case: mixed((case.target, *case.also, *case.shown), case, "shown", seed=ask.seed)
     kind: Any = ask.negatives  # "popular" or "uniform": nothing else is left
     return lambda case: sample_candidates(split, case, n=ask.candidates, kind=kind, seed=ask.seed)
+
+
+def _given(
+    split: Split, fixed: dict[str, tuple[str, ...]], seed: int, facts: dict[str, object]
+) -> Callable[[Case], Iterable[str]]:
+    """The candidates of a file, less what the user has met: `met_left_out` in the facts counts that."""
+    known, count = split.known or split.train, 0
+
+    def draw(case: Case) -> Iterable[str]:
+        nonlocal count
+        left = unmet(fixed[case.user_id], case, known)
+        count += len(fixed[case.user_id]) - len(left)
+        facts["met_left_out"] = count
+        return with_target(left, case, seed=seed)
+
+    return draw
 
 
 def leave_last_out_exam(

@@ -27,7 +27,8 @@ BLOCK = 1 << 16
 class RunDirectory:
     """One folder: `manifest.json`, `rows.jsonl`, and what is written beside them.
 
-    `candidates.tsv`, `items.jsonl` and `sample.jsonl` say what was asked, `spent.jsonl` what preparing cost.
+    `candidates.tsv` (or `left_out.tsv`), `items.jsonl` and `sample.jsonl` say what was asked, `spent.jsonl`
+    what preparing cost.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 
 from llmrec_prompt.cache import write_atomically
-from llmrec_prompt.evaluate.exam import Exam, Question, write_candidates
+from llmrec_prompt.evaluate.exam import Exam, Question, write_candidates, write_ids
 from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.recommender import Recommender
 
@@ -21,13 +21,20 @@ SHOWN = 100
 def write_asked(run: RunDirectory, exam: Exam, recommender: Recommender | None, *, seed: int) -> None:
     """Write candidates.tsv, exam.json, items.jsonl and sample.jsonl, each wholly or not at all.
 
+    Where the whole catalogue is asked for, left_out.tsv takes the place of candidates.tsv: what each user
+    has, which is all of items.jsonl that is no candidate.
+
     Args:
         run: where to.
         exam: what is asked.
         recommender: whose prompt is kept with the sample; None if no language model takes part.
         seed: of the sample.
     """
-    write_candidates(exam.questions, run.folder / "candidates.tsv")
+    left_out = exam.questions.left_out()
+    if left_out is None:
+        write_candidates(exam.questions, run.folder / "candidates.tsv")
+    else:
+        write_ids(left_out, run.folder / "left_out.tsv")
     write_atomically(
         run.folder / "exam.json", json.dumps(dict(exam.facts), indent=1, ensure_ascii=False) + "\n"
     )

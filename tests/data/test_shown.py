@@ -64,6 +64,15 @@ def test_the_logs_tell_the_history_where_the_file_does_not(tmp_path):
     assert case.history == ("i0", "i1", "i2")
 
 
+@pytest.mark.parametrize(("moment", "length"), [(2.5, 3), (2, 2), (9, 5), (None, 5)])
+def test_what_was_liked_after_the_impression_is_not_in_the_history(tmp_path, moment, length):
+    """The click is no like, so that only the time can tell."""
+    given = row("a", "", "i8 i9", "i9", timestamp=moment)
+    del given["history"]
+    (case,) = hold_out(load(tmp_path, [given])).cases
+    assert case.history == tuple(f"i{n}" for n in range(length))
+
+
 def test_who_cannot_be_asked_is_not(tmp_path):
     rows = [
         row("a", "i0", "i3 i4", ""),  # no click

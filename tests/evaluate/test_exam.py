@@ -9,6 +9,9 @@ from llmrec_prompt.data import Dataset
 from llmrec_prompt.data.readers import RawData
 from llmrec_prompt.evaluate.exam import Ragged, Unseen, file_digest, write_candidates
 from llmrec_prompt.evaluate.protocols import Ask, make_exam
+from llmrec_prompt.evaluate.run import RunDirectory, read_lines
+from llmrec_prompt.evaluate.sample import write_asked
+from llmrec_prompt.types import Interaction
 
 USERS, LIKES, ITEMS = 20_000, 6, 200
 PER_USER = 1_000
@@ -103,3 +106,36 @@ def test_candidates_are_written_read_and_ranked_again(exam, tmp_path):
     assert again.fingerprint == exam.fingerprint
     other = make_exam(many(40), Ask("leave-last-out", 30, 8, "uniform", 2))
     assert write_candidates(other.questions, path) != digest
+
+
+def test_ids_with_blanks_and_braces_are_read_again(tmp_path):
+    items = [
+        {"item_id": f"an\tid {n}\u2028" if n % 2 else f"{{{n}", "title": f"Title {n}"} for n in range(20)
+    ]
+    users = ("plain", "{u1}", " padded ", "a\tb", "two words", "{")
+    rows = [
+        Interaction(user, items[(3 * u + n) % 20]["item_id"], None, n)
+        for u, user in enumerate(users)
+        for n in range(4)
+    ]
+    data = Dataset.from_rows(items, rows, name="odd")
+    exam = make_exam(data, Ask(users=None, candidates=6))
+    assert write_candidates(exam.questions, tmp_path / "c.tsv") == file_digest(tmp_path / "c.tsv")
+    again = make_exam(data, Ask(users=None, negatives=str(tmp_path / "c.tsv")))
+    assert len(again.questions) == len(exam.questions) >= 5
+    assert again.fingerprint == exam.fingerprint
+
+
+def test_of_the_whole_catalogue_what_is_left_out_is_written(tmp_path):
+    full = make_exam(many(40), Ask(users=30, negatives="full"))
+    write_asked(RunDirectory(tmp_path), full, None, seed=0)
+    assert not (tmp_path / "candidates.tsv").exists()
+    catalogue = {line["item_id"] for line in read_lines(tmp_path / "items.jsonl")}
+    left_out = dict(line.split("\t") for line in (tmp_path / "left_out.tsv").read_text().splitlines())
+    assert list(left_out) == list(full.questions.users)
+    for question in full.questions:
+        asked = {item.item_id for item in question.candidates}
+        assert asked == catalogue - {*left_out[question.user].split()}
+    drawn = make_exam(many(40), Ask(users=30))
+    write_asked(RunDirectory(tmp_path / "drawn"), drawn, None, seed=0)
+    assert file_digest(tmp_path / "drawn" / "candidates.tsv")

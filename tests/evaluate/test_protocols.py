@@ -207,6 +207,28 @@ def test_nothing_to_ask(shop, tmp_path):
         make_exam(shop, Ask(negatives=str(tmp_path / "c.tsv")))
 
 
+def test_what_a_user_has_met_is_no_candidate_of_a_file(shop, tmp_path):
+    drawn, path = make_exam(shop, Ask(users=4, candidates=6)), tmp_path / "c.tsv"
+    lines, added = [], 0
+    for question in drawn.questions:
+        (target,) = drawn.targets[question.user]
+        met = sorted(shop.consumed(question.user) - {target})[:3]
+        added += len(met)
+        ids = [item.item_id for item in question.candidates]
+        lines.append(f"{question.user}\t{' '.join([*ids[:2], *met, *ids[2:]])}\n")
+    path.write_text("".join(lines))
+    exam = make_exam(shop, Ask(users=4, negatives=str(path)))
+    assert exam.fingerprint == drawn.fingerprint
+    assert exam.facts["met_left_out"] == added == 12
+
+
+def test_a_file_with_nothing_but_what_a_user_has_met(shop, tmp_path):
+    path = tmp_path / "c.tsv"
+    path.write_text(f"u5\t{' '.join(sorted(shop.consumed('u5')))}\n")
+    with pytest.raises(DataError, match=r"User 'u5' has met all 8 candidates .* nothing is left"):
+        make_exam(shop, Ask(negatives=str(path)))
+
+
 def test_the_guide_runs():
     page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
     section = page.split("## Protocols and negatives\n")[1].split("\n## ")[0]
