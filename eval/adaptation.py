@@ -4,16 +4,19 @@
 
 Leave-last-out as in eval/results.py, on users whose histories no adapter was trained on. Networks (SASRec,
 LSTM, item-kNN) are fitted on the very users that the adapter was trained on. Every answer is kept under
-runs/adaptation, so that a second call only does what is missing. A call renews the tables of the sets it is
-given and leaves the page's others as they are.
+runs/adaptation, so that a second call only does what is missing; what another model, precision, adapter,
+template or code answered is not taken for it. A call renews the tables of the sets it is given and leaves the
+page's others as they are.
 """
 
 import argparse
 import functools
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from adaptation_page import HEAD, Values, merged, rows, title
 from results import sections
@@ -21,7 +24,7 @@ from results import sections
 from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.recipe import Source
 from llmrec_prompt.adapters import Adapter, Card, find
-from llmrec_prompt.cache import write_atomically
+from llmrec_prompt.cache import content_key, write_atomically
 from llmrec_prompt.cli.output import progress
 from llmrec_prompt.data import Dataset, leave_last_out
 from llmrec_prompt.errors import MissingExtra
@@ -29,7 +32,7 @@ from llmrec_prompt.evaluate.cases import Ask, Exam, exam_of
 from llmrec_prompt.evaluate.offline import check_leak
 from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.evaluate.runner import run_exam
-from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
+from llmrec_prompt.evaluate.score_cache import ScoreStore, cached, code_fingerprint
 from llmrec_prompt.rank import Ranker
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.scorer import ScorerRanker
@@ -154,16 +157,8 @@ def tested(given: argparse.Namespace, dataset: Dataset, values: Values) -> list[
 
 def run_group(table: Table, group: str, make: Callable[[Table], dict[str, Ranker]]) -> Values:
     """Metrics of some rankers that share an adapter."""
-    card = table.adapter.card
-    manifest = {
-        "exam": table.exam.fingerprint,
-        "model": table.given.model,
-        "group": group,
-        "data": table.name,
-        "negatives": table.negatives,
-        "adapter": card.weights_hash if group in UNDER_ADAPTER else "",
-    }
-    folder = table.folder / f"{group}-{manifest['adapter'] or 'base'}"
+    manifest = manifest_of(table, group)
+    folder = table.folder / f"{group}-{content_key(json.dumps(manifest, sort_keys=True))[:16]}"
     marker = folder / "done"
     if group in table.given.without and not marker.exists():
         return {}
@@ -174,6 +169,25 @@ def run_group(table: Table, group: str, make: Callable[[Table], dict[str, Ranker
         table.given.store.write()
         write_atomically(marker, "")
     return by_ranker(run)
+
+
+def manifest_of(table: Table, group: str) -> dict[str, Any]:
+    """All that could change an answer; the hash of a model knows its precision."""
+    info = table.given.backend.info
+    card = table.adapter.card.model_dump_json() if group in UNDER_ADAPTER else ""
+    return {
+        "exam": table.exam.fingerprint,
+        "model": table.given.model,
+        "model_hash": info.hash,
+        "engine": [info.engine, info.context],
+        "template_fingerprint": Prompter(load_domain(table.exam.train.domain)).fingerprint,
+        "code": code_fingerprint(),
+        "group": group,
+        "data": table.name,
+        "negatives": table.negatives,
+        "adapter": table.adapter.card.weights_hash if card else "",
+        "card": content_key(card)[:16] if card else "",
+    }
 
 
 def by_ranker(run: RunDirectory) -> Values:

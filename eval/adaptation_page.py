@@ -44,7 +44,8 @@ def title(given: argparse.Namespace, name: str, negatives: str) -> str:
 
 def command(given: argparse.Namespace, name: str) -> str:
     """What writes the tables of one set anew."""
-    precision = os.environ.get("LLMREC_PRECISION")
+    found = "bf16" if given.backend.info.hash.endswith("-bfloat16") else ""  # a GPU's own choice
+    precision = os.environ.get("LLMREC_PRECISION") or found
     parts = [f"LLMREC_PRECISION={precision}"] if precision else []
     parts += ["python eval/adaptation.py --sets", name, "--users", str(given.users), "--model", given.model]
     parts += ["--questions", str(given.questions)] if given.questions > 1 else []

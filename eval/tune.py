@@ -19,13 +19,17 @@ from typing import Any
 
 import numpy as np
 
+from llmrec_prompt.adapters import find
 from llmrec_prompt.backends import load_backend
+from llmrec_prompt.cache import content_key
 from llmrec_prompt.cli.output import progress
 from llmrec_prompt.data import Case, Dataset, leave_last_out, sample_candidates
+from llmrec_prompt.evaluate.score_cache import code_fingerprint
 from llmrec_prompt.progress import track
 from llmrec_prompt.rank import Ranker
 from llmrec_prompt.rank.priors import SOURCES
 from llmrec_prompt.recommender import Recommender
+from llmrec_prompt.templates import Prompter, load_domain
 from llmrec_prompt.types import Item
 
 TESTED = {"restaurants-mx": 40, "se-quantum": 40}
@@ -69,13 +73,10 @@ def main() -> None:
 
 def collect(given: argparse.Namespace, backend: Any, name: str, negatives: str) -> list[dict[str, Any]]:
     """Raw scores of every part for each validation user, and where the target stands among the candidates."""
-    how = f"{given.users}-{given.model.replace(':', '-')}-{given.calibration}"
-    if given.adapter:
-        how += f"-{given.adapter}"
-    file = Path("runs/tune") / f"{name}-{negatives}-{how}-{len(given.parts)}.json"
+    dataset, tested = Dataset.load(given.data / name), TESTED.get(name, 200)
+    file = Path("runs/tune") / f"{name}-{negatives}-{key_of(given, backend, dataset)}.json"
     if file.exists():
         return list(json.loads(file.read_text()))
-    dataset, tested = Dataset.load(given.data / name), TESTED.get(name, 200)
     cases = leave_last_out(dataset, users=tested + given.users, seed=0).cases[tested:]
     train = dataset.without([(c.user_id, c.target) for c in cases])
     recommender = Recommender(train, model=backend, calibration=given.calibration, adapter=given.adapter)
@@ -92,6 +93,22 @@ def collect(given: argparse.Namespace, backend: Any, name: str, negatives: str) 
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(rows))
     return rows
+
+
+def key_of(given: argparse.Namespace, backend: Any, dataset: Dataset) -> str:
+    """16 hex digits over all that could change a part, the names of the parts among it."""
+    facts = {
+        "parts": given.parts,
+        "users": given.users,
+        "calibration": given.calibration,
+        "model_hash": backend.info.hash,
+        "engine": [backend.info.engine, backend.info.context],
+        "adapter": find(given.adapter).card.model_dump_json() if given.adapter else "",
+        "data_fingerprint": dataset.fingerprint,
+        "template_fingerprint": Prompter(load_domain(dataset.domain)).fingerprint,
+        "code": code_fingerprint(),
+    }
+    return content_key(json.dumps(facts, sort_keys=True))[:16]
 
 
 def row_of(train: Dataset, rankers: dict[str, Ranker], case: Case, candidates: list[Item]) -> dict[str, Any]:
