@@ -4,6 +4,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.evaluate.lists import (
@@ -43,12 +45,15 @@ class Facts:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Facts":
-        """Popularity from the logs; labels are categories, or tags in a catalogue without categories."""
+        """Popularity from the logs; labels are categories, or tags in a catalogue without categories.
+
+        Users are those who like something: a data set cut in time names others, who have nothing in it.
+        """
         field = "categories" if any(item.categories for item in dataset.items) else "tags"
         ids = tuple(item.item_id for item in dataset.items)
         counts = dict(zip(ids, dataset.popularity().tolist(), strict=True))
         labels = {item.item_id: getattr(item, field) for item in dataset.items}
-        return cls(ids, counts, len(dataset.users), labels)
+        return cls(ids, counts, len(np.unique(dataset.pairs()[0])), labels)
 
 
 def user_values(

@@ -193,7 +193,7 @@ def papers(suite: Suite) -> list[Paper]:
     """The exams of a suite and who answers them.
 
     Raises:
-        ConfigError: numbers or combinations that cannot be meant.
+        ConfigError: numbers or combinations that cannot be meant, or two runs that would be in one folder.
     """
     found = [
         Paper(tuple(_plans(suite, source, asked.protocol, negatives, shown)))
@@ -204,7 +204,23 @@ def papers(suite: Suite) -> list[Paper]:
     ]
     for paper in found:
         _ = paper.plans[0].ask  # what cannot be asked shall fail before anything runs
+        _refuse_collisions(paper)
     return found
+
+
+def _refuse_collisions(paper: Paper) -> None:
+    """Two runs cannot have one folder.
+
+    Raises:
+        ConfigError: two plans have the same model, adapter and template, or names that differ in signs alone.
+    """
+    names = [cell_name(plan) for plan in paper.plans]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ConfigError(
+            f"{paper.name}: two runs would be in one folder {twice[0]!r}. Write all rankers of the same "
+            "model, adapter and template in one entry."
+        )
 
 
 def _plans(suite: Suite, source: Source, protocol: str, negatives: str, shown: int | None) -> Iterator[Plan]:

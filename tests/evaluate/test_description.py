@@ -39,6 +39,14 @@ def test_facts_are_those_of_the_logs_and_the_catalogue():
     assert Facts.of(plain).labels["a"] == ("x",)
 
 
+def test_users_without_a_like_do_not_make_items_rare():
+    """As after a cut in time: the data set names them, and nothing of theirs is left."""
+    cut = DATA.without([("u3", "a")])
+    assert len(cut.users) == 3
+    assert Facts.of(cut).users == 2
+    assert user_values(["a"], ["b"], Facts.of(cut), 1)["novelty@1"] == 0  # both have it
+
+
 def test_every_metric_is_in_the_table_under_its_name():
     values = {"a": 4.0, "b": 3.0, "c": 3.0, "d": 1.0}
     found = describe(rankings(values), DATA, 2, vectors={"a": np.array([1.0, 0]), "d": np.array([0.0, 1])})

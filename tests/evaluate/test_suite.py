@@ -203,6 +203,21 @@ def test_all_adapters_are_checked_before_anything_runs(data, tmp_path):
         run_suite(small(data, rankers=["encoder"], adapters=["nobody"]), out=tmp_path / "s")
 
 
+@pytest.mark.parametrize(
+    "adapters",
+    [
+        [{"adapter": "cups", "rankers": ["encoder"]}, {"adapter": "cups", "rankers": ["fused"]}],
+        [None, {"adapter": None, "rankers": ["bm25"]}],
+        ["my/cups", "my cups"],
+    ],
+)
+def test_two_runs_of_one_folder_are_refused_before_anything_runs(data, tmp_path, adapters):
+    suite = small(data, rankers=["random", "encoder"], adapters=adapters)
+    with pytest.raises(ConfigError, match="two runs would be in one folder"):
+        run_suite(suite, out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_folder_of_nothing(tmp_path):
     with pytest.raises(DataError, match="no evaluation run"):
         report_suite(tmp_path)
