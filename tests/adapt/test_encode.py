@@ -88,3 +88,23 @@ def test_all_temperatures_are_learnt():
     assert [made.scale, made.near, made.focus] == pytest.approx([3.0, 2.0, 7.0])
     made.start_from(5.0, 4.0)  # a card from before focus was learnt apart
     assert [made.scale, made.near, made.focus] == pytest.approx([5.0, 4.0, 4.0])
+
+
+def test_the_loss_is_exact_under_autocast():
+    """Item states that lie as near each other as a language model's, and what is learnt of them."""
+    dice = np.random.default_rng(3)
+    rows = torch.tensor(1 + 0.2 * dice.normal(size=(24, 64)), dtype=torch.float32)
+    windows = [window(tuple(range(0, 12))), window(tuple(range(12, 24)))]
+
+    def learnt(enabled):
+        items, users = rows.clone().requires_grad_(), rows.flip(0)[:22].reshape(2, 11, 64).clone()
+        network = Table()
+        network.ends = lambda sequences: items[[sequence[0] for sequence in sequences]]
+        made = Encode(network, [(None, Plain())])
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = made.loss(users, 0, windows, 0)
+        loss.backward()
+        return loss.detach(), items.grad, made.log_focus.grad, made.log_near.grad, made.log_scale.grad
+
+    for found, wanted in zip(learnt(True), learnt(False), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)

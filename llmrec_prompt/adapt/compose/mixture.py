@@ -26,6 +26,7 @@ from llmrec_prompt.adapt.compose.matrices import (
     truncated,
     write_pairs,
 )
+from llmrec_prompt.adapt.places import check_writable
 from llmrec_prompt.adapters import (
     Adapter,
     Card,
@@ -126,16 +127,12 @@ def compose(
 
     Raises:
         AdapterError: the adapters do not fit together, or the name is taken.
-        ConfigError: no adapter can have the name, or the ranks add up to more than engines load and no
-            smaller one was asked for.
+        ConfigError: no adapter can have the name, `out` cannot be written to, or the ranks add up to more
+            than engines load and no smaller one was asked for.
     """
-    if not re.fullmatch(NAME, name):
-        raise ConfigError(f"Name {name!r}: write small letters, digits, dots, dashes, such as books-mix.")
+    target = free_place(name, out, force=force)
     check_parents(mixture.parents)
-    target = out / name
-    if target.exists() and not force:
-        raise AdapterError(f"{target} exists already. Choose another name, or say --force.")
-    pairs, error = _pairs(mixture)
+    pairs, error = summed(mixture)
     partial = target.with_name(f"{name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -152,6 +149,22 @@ def compose(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Composed(target, card, error)
+
+
+def free_place(name: str, out: Path, *, force: bool) -> Path:
+    """Where an adapter of a name goes.
+
+    Raises:
+        AdapterError: the name is taken, and not to be replaced.
+        ConfigError: no adapter can have the name, or `out` cannot be written to.
+    """
+    if not re.fullmatch(NAME, name):
+        raise ConfigError(f"Name {name!r}: write small letters, digits, dots, dashes, such as books-mix.")
+    target = out / name
+    if target.exists() and not force:
+        raise AdapterError(f"{target} exists already. Choose another name, or say --force.")
+    check_writable(out, "--out")
+    return target
 
 
 def check_parents(parents: Sequence[Adapter]) -> None:
@@ -189,8 +202,13 @@ def _templates(parents: Sequence[Adapter]) -> dict[str, str]:
     return found
 
 
-def _pairs(mixture: Mixture) -> tuple[Pairs, float]:
-    """The sum as it will be written, and its relative error."""
+def summed(mixture: Mixture) -> tuple[Pairs, float]:
+    """The sum as it will be written, cut and rounded, and its relative error.
+
+    Raises:
+        AdapterError: an adapter is damaged, or their linears are of other sizes.
+        ConfigError: the ranks add up to more than engines load and no smaller one was asked for.
+    """
     read = [read_scaled(parent.folder) for parent in mixture.parents]
     exact = side_by_side(read, mixture.weights)
     total = sum(next(iter(pairs.values()))[0].shape[0] for pairs in read)

@@ -15,11 +15,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from peft import set_peft_model_state_dict
 from torch.nn import functional as F
 
 from llmrec_prompt.adapt.building import Bench, autocast, build, exams
-from llmrec_prompt.adapt.compose.mixture import Composed, Fit, Mixture, compose, farthest
-from llmrec_prompt.adapt.encode import unit
+from llmrec_prompt.adapt.compose.matrices import A, B, Pairs
+from llmrec_prompt.adapt.compose.mixture import (
+    Composed,
+    Fit,
+    Mixture,
+    compose,
+    farthest,
+    free_place,
+    summed,
+)
+from llmrec_prompt.adapt.encode import exact, unit
 from llmrec_prompt.adapt.histories import Population, Window, windows
 from llmrec_prompt.adapt.publish import users_of
 from llmrec_prompt.adapt.recipe import Lora, Recipe, Stage
@@ -63,9 +73,10 @@ def compose_on(name: str, mixture: Mixture, out: Path, search: Search, *, force:
 
     Raises:
         ConfigError: the adapters are no encoders, too many, or one was trained on users to search on.
-        AdapterError: the adapters do not fit together or to the base.
+        AdapterError: the adapters do not fit together or to the base, or the name is taken.
         DataError: the target has too few users.
     """
+    free_place(name, out, force=force)
     if any(parent.card.mode != "encoder" for parent in mixture.parents):
         raise ConfigError("Only encoder adapters can be fitted to users. Leave --data out.")
     if (total := sum(parent.card.lora.r for parent in mixture.parents)) > MAX_RANK:
@@ -77,9 +88,9 @@ def compose_on(name: str, mixture: Mixture, out: Path, search: Search, *, force:
         mixer = Mixer(mixture, start, search)
         with autocast(search.precision), torch.no_grad():
             weights = mixer.search(search) if mixture.method == "hub" else mixture.weights
-            loss = mixer.loss(weights)
+            final = replace(mixture, weights=weights)
+            loss = mixer.take(summed(final)[0])
             settled, metrics = mixer.validate()
-    final = replace(mixture, weights=weights)
     fit = replace(
         mixer.fit(search),
         popularity=settled.popularity,
@@ -144,15 +155,31 @@ class Mixer:
 
     def loss(self, weights: Sequence[float]) -> float:
         """Nats a position on the shots at the best temperature, which stays set."""
-        self.evaluations += 1
         self._set(weights)
+        return self._loss()
+
+    def take(self, pairs: Pairs) -> float:
+        """The same of matrices as they are written, which stay set: cut to a rank, they rank otherwise."""
+        rank, tensors = sum(self._ranks), {}
+        for key, (a, b) in pairs.items():
+            spare = (0, rank - len(a))
+            tensors[key] = torch.from_numpy(np.pad(a, (spare, (0, 0))))
+            tensors[key.replace(A, B)] = torch.from_numpy(np.pad(b, ((0, 0), spare)))
+        set_peft_model_state_dict(self._bench.network.peft, tensors)
+        torch.clear_autocast_cache()
+        return self._loss()
+
+    def _loss(self) -> float:
+        self.evaluations += 1
         windows, at = self._shots.windows, self._shots.at
         every = self._encode.read(0, list(at))
-        items = every[[at[row] for row in self._shots.pool]]
-        near = torch.cat(self._encode.nearness(every @ items.T, at, windows))
         parts = [windows[begin : begin + BATCH] for begin in range(0, len(windows), BATCH)]
-        cosines = torch.cat([self._users(part) @ items.T for part in parts])
-        losses = {f: self._shots.loss(f * self._first_scale * cosines + near) for f in GRID}
+        users = torch.cat([self._users(part) for part in parts])
+        with exact(every):
+            items = every[[at[row] for row in self._shots.pool]]
+            near = torch.cat(self._encode.nearness(every @ items.T, at, windows))
+            cosines = users @ items.T
+            losses = {f: self._shots.loss(f * self._first_scale * cosines + near) for f in GRID}
         best = min(losses, key=lambda factor: losses[factor])
         self._encode.start_from(best * self._first_scale)
         return losses[best]

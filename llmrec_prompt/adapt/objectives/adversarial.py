@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from llmrec_prompt.adapt.dense import Lesson
-from llmrec_prompt.adapt.encode import unit
+from llmrec_prompt.adapt.encode import exact, unit
 
 HIDDEN = 64
 
@@ -60,7 +60,9 @@ class Adversarial(nn.Module):  # type: ignore[misc]
         """Cross entropy of the classifier over all users of the step, in nats."""
         found = [(part.source, w.ends[-1]) for part in lesson.parts for w in part.windows]
         sources, ends = torch.tensor(found, device=states.device).T
-        # Encoders are compared by direction, so direction is what must not tell.
-        users = unit(states[torch.arange(len(found), device=states.device), ends]) * states.shape[-1] ** 0.5
-        reversed_users = _Reversal.apply(users, strength(lesson.step / self._steps))
-        return F.cross_entropy(self.classifier(reversed_users).float(), sources)
+        with exact(states):
+            # Encoders are compared by direction, so direction is what must not tell.
+            directions = unit(states[torch.arange(len(found), device=states.device), ends])
+            users = directions * states.shape[-1] ** 0.5
+            reversed_users = _Reversal.apply(users, strength(lesson.step / self._steps))
+            return F.cross_entropy(self.classifier(reversed_users), sources)

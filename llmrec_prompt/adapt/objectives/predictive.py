@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from llmrec_prompt.adapt.encode import START, unit
+from llmrec_prompt.adapt.encode import START, exact, unit
 from llmrec_prompt.adapt.histories import Window
 
 HORIZON = 3
@@ -29,6 +29,10 @@ class Predictive(nn.Module):  # type: ignore[misc]
 
     def loss(self, states: Any, source: int, batch: Sequence[Window], step: int) -> Any:
         """Mean InfoNCE over the steps ahead, in nats; 0 where no history has two items."""
+        with exact(states):
+            return self._loss(states, batch)
+
+    def _loss(self, states: Any, batch: Sequence[Window]) -> Any:
         found = [(b, end) for b, window in enumerate(batch) for end in window.ends]
         owner, ends = torch.tensor(found, device=states.device).T
         points = unit(states[owner, ends])

@@ -6,7 +6,7 @@ from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.recipe import Recipe, Source
 from llmrec_prompt.adapters import Adapter, Card, overlap, read_users, user_hash, write_users
 from llmrec_prompt.data import Dataset, leave_last_out
-from llmrec_prompt.errors import ConfigError, DataError
+from llmrec_prompt.errors import AdapterError, ConfigError, DataError
 
 from ..noise import shuffled_numbers
 from ..planted import plant
@@ -216,3 +216,43 @@ def test_the_loss_of_the_shots_by_hand():
     # Logits are zero, so each negative counts as often as it comes up: 5 once, 7 twice, 9 once.
     wanted = np.mean([-np.log(1 / 2), -np.log(2 / 3), -np.log(2 / 3), -np.log(1 / 4)])
     assert shots.loss(torch.zeros(4, 3)) == pytest.approx(wanted)
+
+
+def test_the_card_tells_of_what_was_cut_to_the_rank(tiny, ring, parents, tmp_path):
+    """Its metrics are those of an adapter that is read from the folder, not those of the whole sum."""
+    from llmrec_prompt.adapt.building import build
+    from llmrec_prompt.adapt.compose.search import compose_on
+
+    cut, whole = (
+        compose_on(name, Mixture(parents, (1.0, 0.0), rank=rank), tmp_path, search(tiny, ring)).card
+        for name, rank in (("cut", 1), ("whole", None))
+    )
+    lora = {"r": 1, "alpha": 1}
+    stage = {"name": "read", "sources": [search(tiny, ring).target.model_dump()], "history": cut.history}
+    recipe = {
+        "base": f"hf:{tiny}",
+        "precision": "fp32",
+        "lora": lora,
+        "stages": [{**stage, "reach": cut.reach}],
+    }
+    plan = Recipe.parse(recipe)
+    read = build(plan, plan.stages[0], tmp_path / "cut")
+    found = read.evaluate()
+    assert not cut.centred
+    for kind in ("uniform", "popular"):
+        best = cut.metrics["validation"][f"ndcg@10 {kind}"]
+        assert best == pytest.approx(found[f"ndcg@10 {kind}"], abs=1e-3)
+    assert cut.metrics["shots"]["loss"] > whole.metrics["shots"]["loss"] + 0.05
+
+
+def test_a_taken_name_or_place_is_told_before_the_search(tiny, ring, parents, tmp_path):
+    from llmrec_prompt.adapt.compose.search import Search, compose_on
+
+    nobody = Search(Source(data=str(tmp_path / "nowhere")), base=f"hf:{tiny}")
+    compose("taken", Mixture(parents, (0.5, 0.5)), tmp_path)
+    (tmp_path / "file").write_text("")
+    for name, out, error in (("taken", tmp_path, "--force"), ("Odd", tmp_path, "small letters")):
+        with pytest.raises((AdapterError, ConfigError), match=error):
+            compose_on(name, Mixture(parents, (0.5, 0.5)), out, nobody)
+    with pytest.raises(ConfigError, match=r"file is no folder\. Give another --out"):
+        compose_on("free", Mixture(parents, (0.5, 0.5)), tmp_path / "file", nobody)

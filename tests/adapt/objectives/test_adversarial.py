@@ -107,3 +107,11 @@ def test_an_unlabelled_target_takes_part_in_nothing_else(tiny, groups, tmp_path)
     assert {tuple(p.source for p in given.lessons[i].parts) for i in range(40)} == {(0, 1)}
     assert quality(given) > before
     assert 0 < given.module.last["adversarial"] < 2
+
+
+def test_the_loss_is_exact_under_autocast():
+    objective, states = made(), two_sources()
+    wanted = objective.loss(states, lesson(60))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = objective.loss(states, lesson(60))
+    torch.testing.assert_close(found, wanted)

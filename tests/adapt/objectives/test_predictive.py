@@ -79,3 +79,12 @@ def test_nothing_but_lora_is_published(tiny, ring):
     assert own == {"objectives.predictive.ahead", "objectives.predictive.log_scale"}
     assert all("lora_" in name for name, _ in given.network.trainable)
     assert given.course.mode == "encoder"
+
+
+def test_the_loss_is_exact_under_autocast():
+    states = 1 + 0.2 * torch.randn(3, 6, WIDTH, generator=torch.Generator().manual_seed(0))
+    objective, windows = Predictive(WIDTH), [user(n) for n in (6, 4, 5)]
+    wanted = objective.loss(states, 0, windows, 0)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = objective.loss(states, 0, windows, 0)
+    torch.testing.assert_close(found, wanted)
