@@ -1,5 +1,6 @@
 """From a model reference to a loaded backend; engines are imported only when asked for."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from llmrec_prompt.backends.cores import usable_cores
 from llmrec_prompt.backends.models import HOSTED, PACKAGED, ModelRef, gguf_path, parse_ref
 from llmrec_prompt.backends.openai import Hosted, permitted
 from llmrec_prompt.cache import cache_dir, file_hash
+from llmrec_prompt.errors import BackendError
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +64,17 @@ def _load_llama(ref: ModelRef, context: int, threads: int | None) -> Backend:
 def _load_openai(ref: ModelRef, context: int, hosted: Hosted) -> Backend:
     from llmrec_prompt.backends.openai.backend import OpenAIBackend
 
-    weights = gguf_file(parse_ref(hosted.weights))[1] if hosted.weights else ""
+    weights = _weights_hash(parse_ref(hosted.weights)) if hosted.weights else ""
     return OpenAIBackend(ref.text, ref.target, hosted, context=context, weights=weights)
+
+
+def _weights_hash(ref: ModelRef) -> str:
+    """What the local backend of a reference says of its weights; they are looked at, not loaded."""
+    if ref.kind == "hf":
+        from llmrec_prompt.backends.hf.loading import locate
+
+        return locate(ref).digest
+    return gguf_file(ref)[1]
 
 
 def gguf_file(ref: ModelRef) -> tuple[Path, str]:
@@ -109,7 +120,10 @@ def half_precision_copy(source: Path, digest: str) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         requantize(source, partial, kind="f16", threads=usable_cores())
         partial.replace(target)
-    except OSError as error:
-        log.warning("Cannot keep a fast copy of %s: %s. It is used as shipped.", source.name, error)
+    except (BackendError, OSError) as error:  # llama.cpp says in its own way that a file cannot be written
+        reason = str(error).rstrip(".")
+        log.warning("Cannot keep a fast copy of %s: %s. It is used as shipped.", source.name, reason)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         return source
     return target
