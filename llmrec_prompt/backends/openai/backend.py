@@ -2,21 +2,24 @@
 
 import math
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
 from llmrec_prompt.backends.base import Choice, Message, ModelInfo, Score, ScoreRequest, Usage, Vectors
+from llmrec_prompt.backends.models import adapter_identity
 from llmrec_prompt.backends.openai import answering, choosing, scoring
 from llmrec_prompt.backends.openai.client import Call, Client
 from llmrec_prompt.backends.openai.ledger import Tokens
 from llmrec_prompt.backends.openai.options import Hosted
 from llmrec_prompt.backends.openai.privacy import Redactor
 from llmrec_prompt.backends.openai.probe import probe
-from llmrec_prompt.backends.openai.record import Record
+from llmrec_prompt.backends.openai.record import Record, last_epoch
 from llmrec_prompt.backends.openai.replies import vectors
-from llmrec_prompt.backends.openai.serverside import count_tokens, find_served
+from llmrec_prompt.backends.openai.serverside import count_tokens, find_served, served_now
 from llmrec_prompt.cache import content_key
 from llmrec_prompt.errors import BackendError, ConfigError, Unsupported
 
@@ -25,6 +28,14 @@ TEXTS = 64
 """Texts of one embeddings call."""
 BYTES_A_TOKEN = 4
 """Of English, about: how tokens are guessed where a server has no tokenizer to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostedInfo(ModelInfo):
+    """What only a model on a server has to say of itself."""
+
+    guesses_tokens: bool = False
+    """Whether `count_tokens` guesses: nobody can tell then which labels are one token."""
 
 
 class ThreadUsage(threading.local):
@@ -42,7 +53,8 @@ class OpenAIBackend:
         model: what the server calls it.
         hosted: the user's leave and settings.
         context: most tokens of one sequence, where the server does not say.
-        weights: identity of the weights where the user knows what is served; else of server and name.
+        weights: identity of the weights where the user knows what is served; else of server and name, and of
+            the last `refresh`.
 
     Raises:
         BackendError: the server cannot be reached, or answers to nothing.
@@ -54,26 +66,24 @@ class OpenAIBackend:
     ) -> None:
         self.hosted = hosted
         self._model, self._redactor = model, Redactor(hosted.redact)
+        self._fresh = False
         self._client = Client(ref, model, hosted)
         try:
             self.record = self._find_record(ref)
         except BaseException:
             self._client.close()
             raise
-        found = self.record
-        identity = weights or content_key(self._client.base_url, model)[:16]
-        size = found.context or context
-        self.info = ModelInfo(
-            ref, identity, ENGINE, size, found.dimensions, found.can, found.remarks, hosted.at_once
-        )
+        self.info: ModelInfo = self._inform(ref, weights, context)
         self.usage = cast(Usage, ThreadUsage())  # no subclass: that has slots, which are not a thread's own
         self.adapter: str | None = None
+        self.adapter_hash = ""
         self._extra: dict[str, Any] = {}
         self._counts: dict[str, int] = {}
         self._use(None)
 
     def _find_record(self, ref: str) -> Record:
-        known = None if self.hosted.refresh else Record.known(self._client.base_url, self._model)
+        base_url, model = self._client.base_url, self._model
+        known = None if self.hosted.refresh else Record.known(base_url, model)
         if known is not None:
             return known
         if self.hosted.preview:
@@ -81,9 +91,29 @@ class OpenAIBackend:
                 f"What would be sent depends on what the server of {ref} gives, which is not known yet. "
                 f"Run once: llmrec models show {ref} --hosted"
             )
-        found = probe(self._client, self._model, ref)
+        epoch = repr(time.time_ns()) if self.hosted.refresh else last_epoch(base_url, model)
+        found = probe(self._client, model, ref).model_copy(update={"epoch": epoch})
         found.save()
+        self._fresh = True
         return found
+
+    def _inform(self, ref: str, weights: str, context: int) -> HostedInfo:
+        found = self.record
+        return HostedInfo(
+            ref,
+            weights or content_key(self._client.base_url, self._model, found.epoch)[:16],
+            ENGINE,
+            found.context or context,
+            found.dimensions,
+            found.can,
+            found.remarks,
+            self.hosted.at_once,
+            guesses_tokens=self._guesses,
+        )
+
+    @property
+    def _guesses(self) -> bool:
+        return not self.record.tokenizer or self.hosted.preview
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -94,7 +124,7 @@ class OpenAIBackend:
         """The replies; what they cost is counted: tokens from the server's prompt cache are reused ones."""
         spent: list[Tokens] = []
         try:
-            return self._client.ask(calls, spent)
+            return self._client.ask(calls, spent, content_key(self.info.hash, self.adapter_hash))
         finally:
             total = sum(spent, Tokens())
             self.usage.evaluated += total.sent - total.cached + total.answered
@@ -179,7 +209,7 @@ class OpenAIBackend:
 
     def count_tokens(self, text: str) -> int:
         """By the server's tokenizer where it has one, else a guess from the text's length."""
-        if self.record.tokenizer and not self.hosted.preview:
+        if not self._guesses:
             if text not in self._counts:
                 found = count_tokens(self._client, self.record.tokenizer, self._model, self._clean(text))
                 if found is None:
@@ -192,13 +222,34 @@ class OpenAIBackend:
         """Switch to an adapter that the server has loaded, by its name, folder or file, or to the base.
 
         Raises:
-            AdapterError: the server does not have it.
+            AdapterError: the server does not have it, or has several of that name.
+            BackendError: the server cannot be reached.
             Unsupported: the server has none.
         """
-        if adapter is not None:
-            self._require("adapters")
-        self._use(None if adapter is None else find_served(self.record, adapter))
-        self.adapter = adapter
+        if adapter is None:
+            self._use(None)
+            self.adapter, self.adapter_hash = None, ""
+            return
+        self._require("adapters")
+        self._refresh_adapters()
+        place = find_served(self.record, adapter)
+        self._use(place)
+        self.adapter, self.adapter_hash = adapter, self._identity(adapter, self.record.adapters[place])
+
+    def _refresh_adapters(self) -> None:
+        """What the record says of them may be from before the server was last started. Looked up once."""
+        if self._fresh or self.hosted.preview:
+            return
+        found = served_now(self._client, self.record)
+        if found != self.record.adapters:
+            self.record = self.record.model_copy(update={"adapters": found})
+            self.record.save()
+        self._fresh = True
+
+    def _identity(self, adapter: str, served: str) -> str:
+        """The hash of the adapter's files if they are here; else of its name there and the last refresh."""
+        found = adapter_identity(adapter)
+        return content_key(served, self.record.epoch)[:16] if found == adapter else found
 
     def _use(self, place: int | None) -> None:
         """What every body says from now on.

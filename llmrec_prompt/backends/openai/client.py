@@ -16,7 +16,7 @@ from typing import Any
 
 from llmrec_prompt.backends.openai.answers import AnswerStore
 from llmrec_prompt.backends.openai.batching import MOST, Batches
-from llmrec_prompt.backends.openai.failures import explain, is_missing, kind_of, require_key
+from llmrec_prompt.backends.openai.failures import explain, is_missing, kind_of, require_key, spare_retries
 from llmrec_prompt.backends.openai.ledger import Ledger, Meter, Tokens, read_price
 from llmrec_prompt.backends.openai.loop import Loop
 from llmrec_prompt.backends.openai.options import Hosted, Previewed
@@ -96,7 +96,7 @@ class Client:
 
     def _make_sdk(self) -> openai.AsyncOpenAI:
         base_url = self._hosted.base_url
-        hooks: Any = {"request": [_count_attempt], "response": [_count_status, self._hear]}
+        hooks: Any = {"request": [_count_attempt], "response": [_count_status, self._hear, spare_retries]}
         return openai.AsyncOpenAI(
             api_key=require_key(self.ref, base_url),
             base_url=base_url,
@@ -118,12 +118,13 @@ class Client:
         """The server itself, without `/v1`: where servers have what OpenAI's API lacks."""
         return self.base_url.removesuffix("/v1")
 
-    def ask(self, calls: Sequence[Call], spent: list[Tokens]) -> list[Any]:
+    def ask(self, calls: Sequence[Call], spent: list[Tokens], served: str = "") -> list[Any]:
         """The replies, in order. Where one fails all others are still awaited, and kept for the next time.
 
         Args:
             calls: what to ask.
             spent: gets the tokens of every call that was answered, also where the reply cannot be used.
+            served: what answers, weights and adapter. A body names them by what a server calls them today.
 
         Raises:
             BackendError: a call failed after all its attempts, or its reply cannot be used.
@@ -132,18 +133,19 @@ class Client:
         """
         if self._hosted.preview and calls:
             raise Previewed([(call.path, encode(call.body)) for call in calls])
-        found = self._loop.run(self._all(calls, spent))
+        found = self._loop.run(self._all(calls, spent, served))
         for reply in found:
             if isinstance(reply, BaseException):
                 raise reply
         return found
 
-    async def _all(self, calls: Sequence[Call], spent: list[Tokens]) -> list[Any]:
-        return await asyncio.gather(*(self._one(call, spent) for call in calls), return_exceptions=True)
+    async def _all(self, calls: Sequence[Call], spent: list[Tokens], served: str) -> list[Any]:
+        asked = (self._one(call, spent, served) for call in calls)
+        return await asyncio.gather(*asked, return_exceptions=True)
 
-    async def _one(self, call: Call, spent: list[Tokens]) -> Any:
+    async def _one(self, call: Call, spent: list[Tokens], served: str) -> Any:
         payload = encode(call.body)
-        key = content_key(self.base_url, call.path, payload.decode())
+        key = content_key(self.base_url, served, call.path, payload.decode())
         async with self._turns.setdefault(key, asyncio.Lock()):  # the same call at the same time is sent once
             kept = self._store.get(key)
             if kept is not None and _passes(call, kept):
@@ -162,10 +164,8 @@ class Client:
                     reply = await self._logged(call, key, most, bill)
                     self._store.put(key, reply)
             finally:
-                self.meter.settle(most, bill.tokens)
                 spent.append(bill.tokens)
-                async with self._settled:
-                    self._settled.notify_all()
+                await self._settle(most, bill.tokens)
         return reply
 
     async def _hold(self, most: Tokens) -> None:
@@ -178,6 +178,12 @@ class Client:
                     if not self.meter.waiting:
                         raise
                     await self._settled.wait()
+
+    async def _settle(self, most: Tokens, found: Tokens) -> None:
+        """Count what a call did cost, and tell those who wait for room."""
+        self.meter.settle(most, found)
+        async with self._settled:
+            self._settled.notify_all()
 
     async def _logged(self, call: Call, key: str, most: Tokens, bill: _Bill) -> Any:
         """The reply, or the error in our words; its cost in `bill` and a line in the ledger either way."""
@@ -242,23 +248,32 @@ class Client:
         return self._loop.run(self._attempt(path, body))
 
     async def _attempt(self, path: str, body: Mapping[str, Any] | None) -> tuple[Any, str]:
-        sdk = self._sdk.with_options(max_retries=PROBE_RETRIES)
-        most = Tokens() if body is None else _most(body, encode(body))
-        self.meter.hold(most)
+        if body is None or not path.startswith("/"):  # beside `/v1`, as tokenizers are, nothing is paid for
+            return await self._tried(path, body)
+        most = _most(body, encode(body))
+        await self._hold(most)
         found = Tokens()
+        try:
+            reply, why = await self._tried(path, body)
+            found = found if reply is None else tokens_of(reply) or most
+            return reply, why
+        finally:
+            await self._settle(most, found)
+
+    async def _tried(self, path: str, body: Mapping[str, Any] | None) -> tuple[Any, str]:
+        sdk, counts = self._sdk.with_options(max_retries=PROBE_RETRIES), Counter[str]()
+        token = _attempts.set(counts)
         try:
             if body is None:
                 return await sdk.get(path, cast_to=object), ""
-            reply: Any = await sdk.post(path, cast_to=object, body=dict(body))
-            found = tokens_of(reply) or Tokens()
+            return await sdk.post(path, cast_to=object, body=dict(body)), ""
         except Exception as error:
-            why = explain(error, self.ref, PROBE_RETRIES + 1)
+            why = explain(error, self.ref, counts["attempts"])
             if is_missing(error):
                 return None, str(why)
             raise why from error
         finally:
-            self.meter.settle(most, found)
-        return reply, ""
+            _attempts.reset(token)
 
     def close(self) -> None:
         """End the connections and the thread."""

@@ -1,5 +1,6 @@
 """What went wrong on the way to a server, in this library's words. No message holds a key."""
 
+import contextlib
 import os
 import re
 from typing import Any
@@ -15,6 +16,8 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 NOT_A_LIMIT = (401, 403, 408, 409, 429)
 """Statuses that say nothing of what a server can do."""
 UNAVAILABLE = 503
+NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+"""Codes of a 429 that is no rate limit: nothing is left to pay with, and waiting does not help."""
 MESSAGE = 240
 """Characters of a server's message that are shown."""
 
@@ -45,6 +48,22 @@ def kind_of(error: Exception) -> str:
     return "malformed"
 
 
+def is_out_of_credit(error: Any) -> bool:
+    """Whether an error object of a server says that there is nothing left to pay with."""
+    names = [str(error.get(field)) for field in ("code", "type")] if isinstance(error, dict) else []
+    return not NO_CREDIT.isdisjoint(names)
+
+
+async def spare_retries(response: Any) -> None:
+    """Have the SDK not try again where that cannot help: it takes every 429 for a rate limit."""
+    if response.status_code == 429:
+        await response.aread()
+        with contextlib.suppress(ValueError):
+            found = response.json()
+            if isinstance(found, dict) and is_out_of_credit(found.get("error")):
+                response.headers["x-should-retry"] = "false"
+
+
 def is_missing(error: Exception) -> bool:
     """Whether an error says that the server does not do what it was asked for."""
     if isinstance(error, openai.APIStatusError):
@@ -73,7 +92,7 @@ def explain_status(status: int, body: Any, ref: str, tries: str = "") -> Backend
     message = (body.get("message") if isinstance(body, dict) else None) or str(body)
     return overflow or BackendError(
         f"The server of {ref} answered {status}{tries}: {without_secrets(message)[:MESSAGE]}",
-        retryable=status in (408, 409, 429) or status >= 500,
+        retryable=(status in (408, 409, 429) or status >= 500) and not is_out_of_credit(body),
     )
 
 

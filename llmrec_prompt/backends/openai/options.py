@@ -29,7 +29,8 @@ class Hosted(BaseModel):
     base_url: str | None = None
     """Where the API is, with its `/v1`; `$OPENAI_BASE_URL`, else OpenAI's own, if None."""
     weights: str | None = None
-    """Reference of the local model whose weights the server is known to serve, so that adapters fit."""
+    """Reference of the local model whose weights the server is known to serve, so that adapters fit:
+    `hf:FOLDER`, `llama:FILE.gguf` or a packaged model."""
     concurrency: int = Field(default=8, ge=1)
     """Most calls under way at once."""
     timeout: float = Field(default=120.0, gt=0)
@@ -43,7 +44,7 @@ class Hosted(BaseModel):
     prices: Path | None = None
     """A YAML file of prices a million tokens; see docs/hosted.md."""
     ledger: Path | None = None
-    """A JSONL file that gets a line a call."""
+    """A JSONL file that gets a line a call; probes have none."""
     fields: tuple[str, ...] = FIELDS
     """Item fields that templates may show; all others are kept back."""
     redact: tuple[str, ...] = ()
@@ -55,7 +56,7 @@ class Hosted(BaseModel):
     batch_poll: float = Field(default=30.0, gt=0)
     """Seconds between two looks at a batch."""
     refresh: bool = False
-    """Probe the server anew, whatever is known of it."""
+    """Probe the server anew, and use no answer, prior or vector that is remembered from before."""
     preview: bool = False
     """Send nothing: the first calls are raised as `Previewed`."""
 

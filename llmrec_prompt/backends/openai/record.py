@@ -1,6 +1,7 @@
 """What a server was found to give for a model, kept on disk for each base URL and model."""
 
 import contextlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ class Record(BaseModel):
     base_url: str
     model: str
     probed_at: str = ""
+    epoch: str = ""
+    """Of the last probe that `refresh` asked for: what is remembered from before may be another model's."""
     server: str = ""
     """What the server says of itself in its list of models, such as `vllm`, `llamacpp`."""
     context: int = 0
@@ -108,6 +111,15 @@ class Record(BaseModel):
         except (OSError, UnicodeDecodeError, ValidationError):
             return None
         return found if found.version == VERSION else None
+
+
+def last_epoch(base_url: str, model: str) -> str:
+    """The epoch of the record on disk, of whatever version; empty if there is none."""
+    try:
+        found = json.loads(_path(base_url, model).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(found.get("epoch", "")) if isinstance(found, dict) else ""
 
 
 def _path(base_url: str, model: str) -> Path:

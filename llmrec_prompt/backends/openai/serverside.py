@@ -69,25 +69,49 @@ def served_adapters(client: Asking, models: Sequence[Mapping[str, Any]], model: 
     return {"lora": "request", "adapters": tuple(files)} if files else {}
 
 
+def served_now(client: Asking, record: Record) -> tuple[str, ...]:
+    """The adapters by now. Names stay what they were; ids are another's if a server was started otherwise.
+
+    Raises:
+        BackendError: it cannot be reached.
+    """
+    if record.lora != "request":
+        return record.adapters
+    found: tuple[str, ...] = served_adapters(client, (), record.model).get("adapters", ())
+    return found
+
+
 def find_served(record: Record, adapter: str) -> int:
     """The place in `record.adapters` of a name, a folder or a file.
 
-    A file is known by its name, by the folder's name in it, or by the hash of the folder's weights, after
-    which GGUF twins in the cache are named.
+    What the server calls it comes first, then the hash of the folder's weights, after which GGUF twins in the
+    cache are named, then the name of a file or folder alone.
 
     Raises:
-        AdapterError: the server does not have it.
+        AdapterError: the server does not have it, or has several of that name.
     """
-    path = Path(adapter)
-    wanted = {adapter, path.name, path.stem}
-    weights = path / WEIGHTS
+    weights, served = Path(adapter) / WEIGHTS, record.adapters
     digest = file_hash(weights) if weights.is_file() else ""
-    for place, served in enumerate(record.adapters):
-        name = Path(served)
-        if wanted & {served, name.name, name.stem} or (digest and name.name.startswith(digest)):
-            return place
-    have = ", ".join(record.adapters) or "none"
+    same = [place for place, name in enumerate(served) if name == adapter][:1]
+    twins = [place for place, name in enumerate(served) if digest and Path(name).name.startswith(digest)]
+    alike = [place for place, name in enumerate(served) if _names(name) & _names(adapter)]
+    found = same or twins or alike
+    if len(found) == 1:
+        return found[0]
+    if found:
+        could = ", ".join(served[place] for place in found)
+        raise AdapterError(
+            f"The server of {record.model} has several adapters that {adapter!r} could be: {could}. "
+            "Give one of these as it stands here."
+        )
+    have = ", ".join(served) or "none"
     raise AdapterError(
         f"The server of {record.model} has no adapter {adapter!r}; it has: {have}. Start it with that "
         "adapter (`llmrec adapters export` prints how), then probe anew: llmrec models show --refresh."
     )
+
+
+def _names(adapter: str) -> set[str]:
+    """The last part of a path, with and without `.gguf`; no other end is cut off: `games-1.5` is a name."""
+    name = Path(adapter).name
+    return {name, name.removesuffix(".gguf")}

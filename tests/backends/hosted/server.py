@@ -75,6 +75,8 @@ class Ways:
     """The text answered to a chat instead of the right one."""
     models: list[dict[str, Any]] = field(default_factory=lambda: [{"id": MODEL, "max_model_len": 512}])
     lora: list[dict[str, Any]] = field(default_factory=list)
+    weights: str = ""
+    """Others say other things to the same prompt; so does each adapter."""
     cached: int = 0
     usage: bool = True
     batches: bool = True
@@ -89,7 +91,7 @@ class Ways:
     """From the request's number to what its reply says besides."""
     fault: Callable[[int, str], Any] = lambda number, path: None
     """From the request's number (from 0) and path to a fault, or None: (status, headers, message), `cut`,
-    `malformed`, `hang`, `gone` (not a byte in reply)."""
+    `malformed`, `hang`, `gone` (not a byte in reply). A message may be a whole error object."""
 
 
 class Refused(Exception):
@@ -170,7 +172,8 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.server.ways.fault(number, self.path)
         if isinstance(fault, tuple):
             status, headers, message = fault
-            return self._send(status, {"error": {"message": message}}, headers)
+            error = message if isinstance(message, dict) else {"message": message}
+            return self._send(status, {"error": error}, headers)
         if fault == "hang":
             time.sleep(0.5)
         if fault == "gone":
@@ -279,6 +282,8 @@ class Shelf:
 class Model:
     def __init__(self, ways: Ways) -> None:
         self.ways = ways
+        self.before = ""
+        """What stands before every prompt of a completion, unseen: the weights and the adapters in force."""
 
     def reply(self, path: str, body: dict[str, Any]) -> Any:
         handlers = {
@@ -310,6 +315,8 @@ class Model:
     def completion(self, body):
         if not self.ways.completions:
             raise Refused(404, "This is a chat model and not supported in the v1/completions endpoint.")
+        on = [self.ways.lora[row["id"]]["path"] for row in body.get("lora", []) if row["scale"]]
+        self.before = "".join([self.ways.weights, *on])
         prompt, count = body["prompt"], body.get("logprobs")
         size = len(tokens_of(prompt))
         context = self.ways.models[0].get("max_model_len", 10**9)
@@ -341,7 +348,7 @@ class Model:
     def _values(self, prompt):
         tokens, text, values = tokens_of(prompt), "", []
         for token in tokens:
-            values.append(logprob(text, token))
+            values.append(logprob(self.before + text, token))
             text += token
         return tokens, values
 
@@ -365,7 +372,7 @@ class Model:
         return [None, *rows[1:]]
 
     def _next(self, prompt, count):
-        scored = sorted(((logprob(prompt, t), t) for t in VOCABULARY), reverse=True)[:count]
+        scored = sorted(((logprob(self.before + prompt, t), t) for t in VOCABULARY), reverse=True)[:count]
         if self.ways.shape == "legacy":
             return {"tokens": [scored[0][1]], "token_logprobs": [scored[0][0]],
                     "top_logprobs": [{t: v for v, t in scored}]}  # fmt: skip

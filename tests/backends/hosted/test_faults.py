@@ -2,11 +2,13 @@
 
 import json
 import random
+import threading
 import time
 
 import pytest
 
-from llmrec_prompt.backends import ScoreRequest
+from llmrec_prompt.backends import Hosted, ScoreRequest
+from llmrec_prompt.backends.openai.client import Call, Client
 from llmrec_prompt.backends.openai.ledger import summarise
 from llmrec_prompt.errors import BackendError, BudgetExceeded, ConfigError
 from llmrec_prompt.rank import LabelRanker, ListedRanker, rank
@@ -94,6 +96,17 @@ def test_what_stays_is_an_error_after_all_attempts_and_no_second_layer(hosted, t
     assert caught.value.retryable
     assert len(server.seen) == 3
     assert summarise(tmp_path / "ledger.jsonl")["errors"] == {"429": 3}
+
+
+@pytest.mark.parametrize("field", ["code", "type"])
+def test_where_nothing_is_left_to_pay_with_nothing_is_tried_again(hosted, field):
+    server, backend = hosted(retries=3)
+    error = {"message": "You exceeded your current quota", field: "insufficient_quota"}
+    server.ways.fault = lambda number, path: (429, {"Retry-After": "0.01"}, error)
+    with pytest.raises(BackendError, match="answered 429: You exceeded your current quota") as caught:
+        backend.choose(["Answer:"], LABELS)
+    assert not caught.value.retryable
+    assert len(server.seen) == 1
 
 
 def test_a_server_that_hangs_is_given_up(hosted):
@@ -204,6 +217,45 @@ def test_a_reply_that_cannot_be_used_was_paid_for_all_the_same(hosted, tmp_path)
             backend.choose([prompt], LABELS)
         seen.append(type(caught.value))
     assert seen[-1] is BudgetExceeded
+
+
+def in_a_thread(work):
+    """Starts it, and gives it time to send its request; the result is in the list that comes back."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(work()), daemon=True)
+    thread.start()
+    time.sleep(0.15)
+    return thread, found
+
+
+def test_counting_tokens_takes_nothing_of_a_budget_and_keeps_nobody_waiting(hosted):
+    server, _ = hosted(Ways(tokenizer=True, fault=lambda number, path: path == "/tokenize" and "hang"))
+    backend = hosted.connect(server, budget_tokens=700)
+    counting, counts = in_a_thread(lambda: backend.count_tokens("w" * 400))
+    scoring, scores = in_a_thread(lambda: backend.score([ScoreRequest("x y z w", [" a b"])]))
+    assert backend.count_tokens("x" * 400) == 1
+    for thread in (counting, scoring):
+        thread.join(timeout=10)
+    assert counts == [1]
+    assert [score.tokens for score in scores[0][0]] == [2]
+
+
+def test_who_waits_for_room_goes_on_when_a_probe_has_cost_less_than_set_aside(hosted):
+    server, _ = hosted()
+    server.ways.fault = lambda number, path: "hang"
+    client = Client("openai:hash-1", "hash-1", Hosted(base_url=server.url, budget_tokens=700))
+    body = {"prompt": "x " * 100, "max_tokens": 1}
+    probing, replies = in_a_thread(lambda: client.attempt("/completions", body))
+    asking, answers = in_a_thread(lambda: client.ask([Call("/completions", body, lambda reply: None)], []))
+    for thread in (probing, asking):
+        thread.join(timeout=10)
+    client.close()
+    assert replies[0][0]["choices"] == answers[0][0]["choices"]
+
+
+def test_a_probe_whose_cost_nobody_says_counts_as_the_most_it_can_be(hosted):
+    with pytest.raises(BudgetExceeded, match="of 1000 tokens"):
+        hosted(Ways(usage=False), budget_tokens=1000)
 
 
 def test_money_needs_prices(hosted, tmp_path):
