@@ -4,6 +4,7 @@ From the rates of earlier runs on this machine where there are some, else from a
 says which. A rate is what one question and the preparing of one item cost.
 """
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 
 from llmrec_prompt.backends import Backend
 from llmrec_prompt.errors import ContextOverflow, DataError
-from llmrec_prompt.evaluate.exam import Exam
+from llmrec_prompt.evaluate.exam import Exam, Question
 from llmrec_prompt.evaluate.offline import make_recommender
 from llmrec_prompt.evaluate.plan import Plan
 from llmrec_prompt.evaluate.rates import Rate, rate_key, recorded, uses_model
@@ -23,6 +24,10 @@ from llmrec_prompt.recommender import Recommender
 
 PROBED = 3
 """Real questions that stand for all where nothing is recorded."""
+LONG = 100
+"""Candidates; with more of them a language model is asked a shortened question, whose cost is scaled."""
+FEW, MANY = 2, 24
+"""Candidates of shortened questions: two lengths say what one more candidate takes."""
 TRAINED = ("lstm", "sasrec")
 """Scorers whose fitting takes minutes: a dry run does not begin that."""
 HOSTED = ("openai:",)
@@ -117,24 +122,57 @@ def _measured(recommender: Recommender, name: str, exam: Exam, seed: int) -> Rat
 
 
 def measure(ranker: Ranker, exam: Exam, seed: int) -> Rate:
-    """Ask a few questions and time them; what a ranker refuses costs nothing."""
+    """Ask a few questions and time them; what a ranker refuses costs nothing.
+
+    A language model is not shown a whole catalogue for that: see `LONG`.
+    """
     questions = exam.questions[:PROBED]
-    items = list({item.item_id: item for q in questions for item in q.candidates}.values())
+    cut = bool(ranker.origin) and max(len(q.candidates) for q in questions) > LONG
+    asked = [shortened(q, 2 * FEW + MANY) for q in questions] if cut else questions
+    items = list({item.item_id: item for q in asked for item in q.candidates}.values())
     ahead = prepare_one(ranker, items)
-    start, before = time.monotonic(), tokens_of(ranker)[0]
-    for question in questions:
-        try:
-            answer(ranker, question, seed)
-        except (DataError, ContextOverflow):
-            continue
-    tokens = tokens_of(ranker)[0] - before
+    if cut:
+        pairs = zip(asked, questions, strict=True)
+        took = [_scaled(ranker, short, len(whole.candidates), seed) for short, whole in pairs]
+    else:
+        took = [_take(ranker, question, seed) for question in questions]
     return Rate(
-        seconds=(time.monotonic() - start) / len(questions),
-        tokens=tokens / len(questions),
+        seconds=sum(seconds for seconds, _ in took) / len(took),
+        tokens=sum(tokens for _, tokens in took) / len(took),
         item_seconds=ahead["seconds"] / len(items),
         item_tokens=ahead["tokens"] / len(items),
-        source=f"{len(questions)} questions",
+        source=f"{len(took)} {'shortened ' if cut else ''}questions",
     )
+
+
+def shortened(question: Question, count: int) -> Question:
+    """The same with so many of its candidates, from all over the list."""
+    step = max(1, len(question.candidates) // count)
+    return replace(question, candidates=question.candidates[::step][:count])
+
+
+def _take(ranker: Ranker, question: Question, seed: int) -> tuple[float, float]:
+    """Seconds and tokens of one question."""
+    start, before = time.monotonic(), tokens_of(ranker)[0]
+    with contextlib.suppress(DataError, ContextOverflow):
+        answer(ranker, question, seed)
+    return time.monotonic() - start, tokens_of(ranker)[0] - before
+
+
+def _scaled(ranker: Ranker, short: Question, count: int, seed: int) -> tuple[float, float]:
+    """Seconds and tokens of a question with `count` candidates, from three with few of them.
+
+    The first pays for the history; the second and the third find the same of it kept, so that they differ in
+    candidates alone. Time goes with the tokens, where there are any.
+    """
+    cuts = (slice(FEW), slice(FEW, 2 * FEW), slice(2 * FEW, None))
+    parts = [replace(short, candidates=short.candidates[cut]) for cut in cuts]
+    first, second, third = (_take(ranker, part, seed) for part in parts)
+    one = max(0.0, third[1] - second[1]) / (MANY - FEW)
+    tokens = first[1] + one * (count - FEW)
+    spent = first[1] + second[1] + third[1]
+    seconds = (first[0] + second[0] + third[0]) * tokens / spent if spent else first[0]
+    return seconds, tokens
 
 
 def total(lines: Sequence[Line], prices: Mapping[str, float]) -> dict[str, Any]:
