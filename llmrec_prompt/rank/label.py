@@ -96,11 +96,13 @@ class LabelRanker(AskingRanker):
         return Scored({self.name: values}, {self.name: 1.0}, events=dict(+events), settings=settings)
 
     def _labels(self, count: int) -> tuple[str, ...]:
-        """As many labels as candidates: letters, then pairs of letters that are one token."""
+        """As many labels as candidates: letters, then pairs of letters that are known to be one token."""
         if count <= len(LABELS):
             return LABELS[:count]
         if self._more is None:
-            self._more = LABELS + tuple(pair for pair in _pairs() if self._is_one_token(pair))
+            guesses = getattr(self._backend.info, "guesses_tokens", False)
+            pairs = () if guesses else (pair for pair in _pairs() if self._is_one_token(pair))
+            self._more = LABELS + tuple(pairs)
         if count > len(self._more):
             raise Unsupported(
                 f"Mode 'label' was given {count} candidates, and {self._backend.info.ref} is known to take "

@@ -103,6 +103,16 @@ def test_labels_are_seen_to_be_one_token_where_the_server_can_say(hosted):
         backend.choose(["Answer:"], [" A", " A"])
 
 
+def test_where_tokens_are_guessed_there_are_no_labels_but_letters(hosted):
+    many = items([f"t{i}" for i in range(27)])
+    _, guessing = hosted()
+    with pytest.raises(Unsupported, match=r"27 candidates.*26 labels as one token.*--retrieve 26"):
+        LabelRanker(guessing, prompter()).score(HISTORY, many)
+    assert len(combine(LabelRanker(guessing, prompter()).score(HISTORY, many[:26]))) == 26
+    _, counting = hosted(Ways(tokenizer=True))
+    assert len(combine(LabelRanker(counting, prompter()).score(HISTORY, many))) == 27
+
+
 def test_every_mode_ranks_as_the_same_model_does_locally(hosted):
     _, backend = hosted(Ways(top=1000))
     for build in (
