@@ -153,7 +153,7 @@ def test_who_met_what_without_liking_it_is_in_the_manifest():
 def test_what_embeds_is_in_the_manifest(rankers):
     data = dated(lambda u, n: n)
     found = manifest_of(plan_of(rankers=rankers, embedder="backend"), data)
-    assert found["embeds_with"] == f"fake-{load_backend(MODEL).info.hash}-base"
+    assert load_backend(MODEL).info.hash in found["embeds_with"]
     other = manifest_of(plan_of(rankers=rankers, embedder="backend", model="fake:random"), data)
     assert other["embeds_with"] != found["embeds_with"]
     assert "embeds_with" not in manifest_of(plan_of(rankers=("bm25",), embedder="backend"), data)
