@@ -58,9 +58,9 @@ def content_key(*parts: str) -> str:
 class NumberStore:
     """A persistent mapping from content keys to arrays of one number type (SQLite, raw bytes).
 
-    Safe with several processes at once. A store that cannot be opened (a read-only disk) works in memory
-    instead, and one that breaks later knows nothing, because a cache may never be the reason that a ranking
-    fails.
+    Safe with several processes and threads at once. A store that cannot be opened (a read-only disk) works in
+    memory instead, and one that breaks later knows nothing, because a cache may never be the reason that a
+    ranking fails.
 
     Args:
         path: the file; None keeps everything in memory.
@@ -69,6 +69,7 @@ class NumberStore:
 
     def __init__(self, path: Path | None, *, dtype: str = "<f8") -> None:
         self._dtype = np.dtype(dtype)
+        self._lock = threading.Lock()  # one connection for all threads
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,9 @@ class NumberStore:
             part = keys[begin : begin + 500]
             marks = ",".join("?" * len(part))
             try:
-                rows = self._db.execute(f"SELECT key, value FROM numbers WHERE key IN ({marks})", part)
+                with self._lock:
+                    query = f"SELECT key, value FROM numbers WHERE key IN ({marks})"
+                    rows = self._db.execute(query, part).fetchall()
                 found.update((key, np.frombuffer(value, self._dtype)) for key, value in rows)
             except sqlite3.DatabaseError:  # damaged or locked for long: computed again
                 continue
@@ -100,7 +103,7 @@ class NumberStore:
         """Keep values; a key that is there already keeps its value."""
         rows = [(key, np.asarray(value, self._dtype).tobytes()) for key, value in values.items()]
         try:
-            with self._db:
+            with self._lock, self._db:
                 self._db.executemany("INSERT OR IGNORE INTO numbers VALUES (?, ?)", rows)
         except sqlite3.DatabaseError:  # read-only, full or damaged: the numbers are computed again next time
             return

@@ -244,8 +244,9 @@ class Recommender:
         """
         items, candidate = self.history(history), self._item(item)
         others = self._retrieve(items, {i.item_id for i in (*items, candidate)})
-        weights = self.ranker.score(items, [candidate, *others]).weights
-        return leave_one_out(self.ranker, items, [candidate], weights)[0]
+        candidates = [candidate, *others]
+        weights = self.ranker.score(items, candidates).weights
+        return leave_one_out(self.ranker, items, candidates, weights, places=[0])[0]
 
     def prompt(self, history: Sequence[Entry] | None = None, *, user: str | None = None) -> HistoryPrompt:
         """The exact prompt a history makes."""
@@ -306,9 +307,10 @@ class Recommender:
         return self._with_reasons(ranking, history, candidates) if explain else ranking
 
     def _with_reasons(self, ranking: Ranking, history: list[Item], candidates: list[Item]) -> Ranking:
-        by_id = {item.item_id: item for item in candidates}
-        shown = [by_id[line.item_id] for line in ranking.recommendations]
-        reasons = leave_one_out(self.ranker, history, shown, ranking.provenance.weights)
+        place = {item.item_id: i for i, item in enumerate(candidates)}
+        shown = [place[line.item_id] for line in ranking.recommendations]
+        weights = ranking.provenance.weights
+        reasons = leave_one_out(self.ranker, history, candidates, weights, places=shown)
         lines = [
             line.model_copy(update={"reasons": in_words(why)})
             for line, why in zip(ranking.recommendations, reasons, strict=True)

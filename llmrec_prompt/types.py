@@ -110,6 +110,8 @@ class Scored:
     offset: float = 0.0
     events: dict[str, int] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    stand_ins: dict[str, Any] = field(default_factory=dict)
+    """Of a part, which candidates have the others' mean there, since nothing is known of them."""
 
 
 History = Sequence[Item]

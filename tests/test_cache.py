@@ -1,6 +1,7 @@
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,26 @@ def test_the_cache_is_where_the_user_wants_it(monkeypatch, tmp_path):
     monkeypatch.delenv("LLMREC_CACHE")
     assert isinstance(cache_dir(), Path)
     assert "llmrec-prompt" in str(cache_dir())
+
+
+def test_threads_share_a_store(path):
+    """One connection without a lock fails in one of several runs."""
+    store, failures = NumberStore(path), []
+
+    def work(name):
+        try:
+            for n in range(300):
+                store.put({f"{name}-{n}": np.array([float(n)])})
+                assert store.get([f"{name}-{n}"])[f"{name}-{n}"].tolist() == [n]
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(interval)
+    assert failures == []

@@ -54,6 +54,13 @@ class ModelInfo:
     remarks: Mapping[Capability, str] = field(default_factory=dict)
     at_once: int = 1
     """How many rankings may ask it at the same time, each from a thread of its own."""
+    build: str = ""
+    """The engine's version."""
+
+    @property
+    def identity(self) -> str:
+        """What computes with which weights: a part of the key of every number that is kept."""
+        return f"{self.engine}-{self.build}-{self.hash}"
 
 
 @dataclass(slots=True)
@@ -85,6 +92,11 @@ class Backend(Protocol):
     info: ModelInfo
     usage: Usage
     adapter: str | None
+
+    @property
+    def adapter_hash(self) -> str:
+        """What the adapter in force was when it was loaded, whatever its files are now; empty without."""
+        ...
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[list[Score]]:
         """Score every continuation of every request; the prompt of a request is evaluated once.

@@ -21,6 +21,7 @@ from llmrec_prompt.backends.base import (
     Usage,
     Vectors,
 )
+from llmrec_prompt.backends.models import adapter_identity
 from llmrec_prompt.errors import BackendError, ContextOverflow, UnknownName
 
 Scorer = Callable[[str, str], float]
@@ -45,6 +46,7 @@ class FakeBackend:
         self.info = ModelInfo(f"fake:{name}", digest, "fake", context, DIMENSIONS, CAN)
         self.usage = Usage()
         self.adapter: str | None = None
+        self.adapter_hash = ""
 
     @classmethod
     def from_name(cls, name: str, *, context: int = 4096) -> "FakeBackend":
@@ -119,7 +121,7 @@ class FakeBackend:
 
     def use(self, adapter: str | None) -> None:
         """Remember the adapter; the function decides what to make of it."""
-        self.adapter = adapter
+        self.adapter, self.adapter_hash = adapter, adapter_identity(adapter)
 
     def close(self) -> None:
         """Nothing to free."""

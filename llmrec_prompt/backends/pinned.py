@@ -17,6 +17,11 @@ class PinnedBackend:
         self._backend, self.adapter = backend, adapter
         self.info, self.usage = backend.info, backend.usage
 
+    @property
+    def adapter_hash(self) -> str:
+        """Of the pinned adapter, as it is loaded."""
+        return self._switched().adapter_hash
+
     def _switched(self) -> Backend:
         if self._backend.adapter != self.adapter:
             self._backend.use(self.adapter)

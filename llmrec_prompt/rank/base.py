@@ -57,6 +57,11 @@ def combine(scored: Scored) -> Array:
     return total
 
 
+def is_listwise(ranker: Ranker) -> bool:
+    """Whether a candidate's score depends on which others are asked about with it."""
+    return bool(getattr(ranker, "listwise", False))
+
+
 def tokens_of(ranker: Ranker) -> tuple[int, int]:
     """Tokens evaluated and reused so far by the ranker's model; zeros without one."""
     usage = getattr(ranker, "usage", None)

@@ -106,13 +106,17 @@ class EncoderRanker:
         """
         events = Counter(foreign_domain(self._card, self._prompter))
         rows = self._items.rows(candidates)
-        parts, shown = self._likeness(history, self._items.of(candidates, rows), events)
+        states = self._items.of(candidates, rows)
+        parts, shown = self._likeness(history, states, events)
+        first = first_equals(states)
+        parts = {name: part[first] for name, part in parts.items()}
+        events["text_cut"] += self._items.cut(candidates, rows)
         weights = {name: self._weights[name] for name in parts}
         if self._weight:
             parts["popularity"] = np.where(rows >= 0, self._popularity[rows], 0.0)
             weights["popularity"] = self._weight
         settings = {"history_shown": shown, "history_total": len(history), **self.settings}
-        return Scored(parts, weights, events=dict(events), settings=settings)
+        return Scored(parts, weights, events=dict(+events), settings=settings)
 
     def catalogue(self, history: History) -> Array:
         """Scores of the whole catalogue, shape (items,), in its order."""
@@ -128,8 +132,9 @@ class EncoderRanker:
         if not history:
             raise DataError("The history is empty, so a user has no state. Give at least one item.")
         if not self._at_home:
-            shown = self._shown or self._prompter.domain.history
-            return {self.name: self._nearness(history[-shown:], states)}, min(shown, len(history))
+            shown = history[-(self._shown or self._prompter.domain.history) :]
+            events["text_cut"] += self._items.cut(shown, self._items.rows(shown))
+            return {self.name: self._nearness(shown, states)}, len(shown)
         prompt, user = self._user(history, events)
         parts: dict[str, Any] = {self.name: (states @ user).astype(np.float64)}
         if self._near:
@@ -192,6 +197,16 @@ class EncoderScorer:
     def settings(self) -> dict[str, object]:
         """Scale, popularity weight and task."""
         return dict(self._ranker.settings)
+
+
+def first_equals(states: Vectors) -> list[int]:
+    """For each row, the first that equals it: a matrix product may give equals unequal last bits.
+
+    >>> first_equals(np.array([[1, 2], [3, 4], [1, 2]], np.float32))
+    [0, 1, 0]
+    """
+    places: dict[bytes, int] = {}
+    return [places.setdefault(row.tobytes(), place) for place, row in enumerate(states)]
 
 
 def weight_of(card: Card | None, task: str, given: float | None, domain: str) -> float:

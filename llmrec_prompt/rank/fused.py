@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from llmrec_prompt.backends import Usage
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.rank.base import Array, Ranker, combine, tokens_of
+from llmrec_prompt.rank.base import Array, Ranker, combine, is_listwise
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.types import Candidates, History, Scored
+
+Mask = npt.NDArray[np.bool_]
 
 
 class FusedRanker:
@@ -48,7 +51,9 @@ class FusedRanker:
             scored = ranker.score(history, candidates)
             events.update(scored.events)
             values, unknown = self._informed(ranker, candidates, self._own(ranker, scored))
-            events["not_in_logs"] = max(events["not_in_logs"], unknown)
+            if unknown.any():
+                fused.stand_ins[ranker.name] = unknown
+            events["not_in_logs"] = max(events["not_in_logs"], int(unknown.sum()))
             scale = float(values.std()) if np.ptp(values) else 0.0  # a rounded mean gives equals a spread
             if scale < 1e-12 and len(candidates) > 1:
                 events[f"flat:{ranker.name}"] += 1
@@ -66,12 +71,12 @@ class FusedRanker:
         return combine(dataclasses.replace(scored, weights=weights))
 
     @staticmethod
-    def _informed(ranker: Ranker, candidates: Candidates, values: Array) -> tuple[Array, int]:
-        """The scores, with the mean in place of those that rest on nothing, and how many these are."""
+    def _informed(ranker: Ranker, candidates: Candidates, values: Array) -> tuple[Array, Mask]:
+        """The scores, with the mean in place of those that rest on nothing, and which ones these are."""
         known = ranker.informed(candidates) if isinstance(ranker, ScorerRanker) else None
         if known is None or known.all() or not known.any():
-            return values, 0
-        return np.where(known, values, values[known].mean()), int((~known).sum())
+            return values, np.zeros(len(values), bool)
+        return np.where(known, values, values[known].mean()), ~known
 
     def prepare(self, candidates: Candidates) -> None:
         """Let every part do so."""
@@ -79,10 +84,16 @@ class FusedRanker:
             ranker.prepare(candidates)
 
     @property
+    def listwise(self) -> bool:
+        """Whether a part is."""
+        return any(is_listwise(ranker) for ranker, _ in self._parts)
+
+    @property
     def usage(self) -> Usage:
         """Summed over the parts."""
-        counts = [tokens_of(ranker) for ranker, _ in self._parts]
-        return Usage(sum(e for e, _ in counts), sum(r for _, r in counts))
+        found = [getattr(ranker, "usage", None) for ranker, _ in self._parts]
+        distinct = {id(usage): usage for usage in found if usage}.values()  # parts may share one model
+        return Usage(sum(u.evaluated for u in distinct), sum(u.reused for u in distinct))
 
     @property
     def origin(self) -> Mapping[str, Any]:

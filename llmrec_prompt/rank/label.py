@@ -49,6 +49,7 @@ class LabelRanker(AskingRanker):
     """
 
     name = "label"
+    listwise = True
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class LabelRanker(AskingRanker):
 
         choices, shown = within_context(ask, show, events)
         count_shortfalls(choices, events)
+        events["text_cut"] += self._prompter.cut([*history[-shown:], *candidates])
         settings = {
             "history_shown": shown,
             "history_total": len(history),

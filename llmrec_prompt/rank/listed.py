@@ -49,6 +49,7 @@ class ListedRanker(AskingRanker):
     """
 
     name = "listed"
+    listwise = True
 
     def __init__(
         self, backend: Backend, prompter: Prompter, *, seed: int = 0, card: Card | None = None
@@ -74,6 +75,7 @@ class ListedRanker(AskingRanker):
 
         answer, shown = within_context(ask, show, events)
         places = read_places(answer, len(order), events)
+        events["text_cut"] += self._prompter.cut([*history[-shown:], *candidates])
         by_id = {item.item_id: place for item, place in zip(order, places, strict=True)}
         values = -np.array([by_id[item.item_id] for item in candidates], np.float64)
         settings = {"history_shown": shown, "history_total": len(history), **self._degraded()}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from llmrec_prompt.adapters import Card
-from llmrec_prompt.backends import Backend, adapter_identity
+from llmrec_prompt.backends import Backend
 from llmrec_prompt.templates import Prompter
 
 
@@ -20,7 +20,7 @@ def model_origin(backend: Backend, prompter: Prompter, card: Card | None, mode: 
         "model": backend.info.ref,
         "model_hash": backend.info.hash,
         "adapter": card.name if card else backend.adapter or "",
-        "adapter_hash": adapter_identity(backend.adapter),
+        "adapter_hash": backend.adapter_hash,
         "template_fingerprint": prompter.fingerprint_for(mode),
     }
 

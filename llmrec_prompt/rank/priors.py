@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from llmrec_prompt.backends import Backend, ScoreRequest, adapter_identity
+from llmrec_prompt.backends import Backend, ScoreRequest
 from llmrec_prompt.cache import NumberStore, content_key
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import UnknownName
@@ -65,7 +65,7 @@ def _users_histories(dataset: Dataset, count: int, length: int, seed: int) -> li
 class Priors:
     """Cached mean log-likelihood of continuations over the calibration prompts.
 
-    Keys hold weights, adapter, engine, prompt and continuation: nothing else can change a value.
+    Keys hold engine, version, weights, adapter, prompt and continuation: nothing else changes a value.
     """
 
     def __init__(self, backend: Backend, prompts: Sequence[str], empty: str, store: NumberStore) -> None:
@@ -125,9 +125,8 @@ class Priors:
         return [c for c in dict.fromkeys(continuations) if c not in known and not shows(prompt, c)]
 
     def _keys(self, prompt: str, continuations: Sequence[str]) -> dict[str, str]:
-        info = self._backend.info
-        adapter = adapter_identity(self._backend.adapter)
-        return {c: content_key(info.engine, info.hash, adapter, prompt, c) for c in continuations}
+        model, adapter = self._backend.info.identity, self._backend.adapter_hash
+        return {c: content_key(model, adapter, prompt, c) for c in continuations}
 
 
 def shows(prompt: str, line: str) -> bool:

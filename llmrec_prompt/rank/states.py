@@ -1,6 +1,7 @@
 """States of items: encoded once, kept on disk and in memory, centred where that helps."""
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from llmrec_prompt.scorers.embedders import StateEmbedder, VectorIndex, Vectors,
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.types import Candidates, Item
 
+Counts = npt.NDArray[np.int64]
 LABEL = "Encoding the catalogue"
 SAMPLE = 512
 """Items behind a centre: enough for a mean, and what a first user of a cold start waits for."""
@@ -38,6 +40,7 @@ class ItemStates:
         self._index = VectorIndex(embedder)
         self._states: Vectors = np.zeros((0, 0), np.float32)
         self._here = np.zeros(len(dataset.items), bool)
+        self._cuts = np.zeros(len(dataset.items), np.int64)
         self._lock = threading.Lock()
 
     def rows(self, items: Candidates) -> npt.NDArray[np.int64]:
@@ -55,12 +58,17 @@ class ItemStates:
         others = np.flatnonzero(rows < 0)
         if not len(others):
             return np.asarray(self._states[rows])
-        fresh = self._encode([items[i] for i in others.tolist()])
+        fresh, _ = self._encode([items[i] for i in others.tolist()])
         states = (
             self._states[rows] if self._states.size else np.empty((len(rows), fresh.shape[1]), np.float32)
         )
         states[others] = fresh
         return np.asarray(states)
+
+    def cut(self, items: Candidates, rows: npt.NDArray[np.int64]) -> int:
+        """How many texts were cut to fit in the texts of items that `of` has read."""
+        others = self._render([items[i] for i in np.flatnonzero(rows < 0).tolist()])[1]
+        return int(self._cuts[rows[rows >= 0]].sum() + others.sum())
 
     def _fetch(self, rows: npt.NDArray[np.int64]) -> None:
         """Bring catalogue rows into memory that are not there; most of them means all.
@@ -72,14 +80,21 @@ class ItemStates:
             if 2 * len(missing) > len(self._here):
                 missing = np.flatnonzero(~self._here)
             if len(missing):
-                states = self._encode([self._dataset.items[row] for row in missing])
+                states, self._cuts[missing] = self._encode([self._dataset.items[row] for row in missing])
                 if not self._states.size:
                     self._states = np.zeros((len(self._here), states.shape[1]), np.float32)
                 self._states[missing], self._here[missing] = states, True
 
-    def _encode(self, items: Sequence[Item]) -> Vectors:
-        states = self._index.vectors([self._prompter.item(item) for item in items], label=LABEL)
-        return unit_rows(states - self._centre) if self._centred else states
+    def _encode(self, items: Sequence[Item]) -> tuple[Vectors, Counts]:
+        """States, and how often each item's text was cut."""
+        texts, cuts = self._render(items)
+        states = self._index.vectors(texts, label=LABEL)
+        return (unit_rows(states - self._centre) if self._centred else states), cuts
+
+    def _render(self, items: Sequence[Item]) -> tuple[list[str], Counts]:
+        events: list[Counter[str]] = [Counter() for _ in items]
+        texts = [self._prompter.item(item, each) for item, each in zip(items, events, strict=True)]
+        return texts, np.array([each["text_cut"] for each in events], np.int64)
 
     @cached_property
     def _centre(self) -> Vectors:

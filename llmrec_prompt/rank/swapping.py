@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llmrec_prompt.adapters import Card, find, for_domain
 from llmrec_prompt.adapters.card import CARD, CONFIG
-from llmrec_prompt.backends import Backend, PinnedBackend, adapter_identity
+from llmrec_prompt.backends import Backend, PinnedBackend
 from llmrec_prompt.rank.building import Rankers
 
 AUTO = "auto"
@@ -70,7 +70,7 @@ class Swap:
         if card is not None:
             card.check_template(prompter.domain.name, prompter.fingerprint_for(card.mode))
         self._loaded.use(path)
-        identity = adapter_identity(path)
+        identity = self._loaded.adapter_hash
         known, rankers = self._made.get(path, ("", self._base))
         if known != identity or rankers.card != card:  # new here, or trained anew at the same place
             rankers = self._base.under(lambda: PinnedBackend(self._loaded, path), card)

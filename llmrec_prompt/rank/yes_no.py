@@ -53,6 +53,7 @@ class YesNoRanker(AskingRanker):
             return self._backend.choose(prompts, labels)
 
         choices, shown = within_context(ask, show, events)
+        events["text_cut"] += self._prompter.cut([*history[-shown:], *candidates])
         events["label_outside_top"] += _outside(choices, self._backend.info.ref)
         settings = {
             "history_shown": shown,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from llmrec_prompt.backends import Backend, adapter_identity, require
+from llmrec_prompt.backends import Backend, require
 from llmrec_prompt.cache import NumberStore, cache_dir, content_key
 from llmrec_prompt.errors import MissingExtra, UnknownName
 from llmrec_prompt.progress import track
@@ -73,8 +73,7 @@ class BackendEmbedder:
     @property
     def id(self) -> str:
         """Engine, weights and adapter: states of one say nothing about another."""
-        info = self._backend.info
-        return f"{info.engine}-{info.hash}-{adapter_identity(self._backend.adapter) or 'base'}"
+        return f"{self._backend.info.identity}-{self._backend.adapter_hash or 'base'}"
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The states, at unit length."""
@@ -91,8 +90,7 @@ class StateEmbedder:
     @property
     def id(self) -> str:
         """Engine, weights and adapter."""
-        info = self._backend.info
-        return f"states-{info.engine}-{info.hash}-{adapter_identity(self._backend.adapter) or 'base'}"
+        return f"states-{self._backend.info.identity}-{self._backend.adapter_hash or 'base'}"
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The states, at unit length."""

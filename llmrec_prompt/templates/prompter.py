@@ -163,13 +163,20 @@ class Prompter:
         name = self._about_name if source is None else f"{self.domain.name}/domain.yaml: about"
         return " ".join(self._sandbox.run(name, variables, source=source).split())
 
-    def item(self, item: Item) -> str:
+    def cut(self, items: Sequence[Item]) -> int:
+        """How many texts were cut to fit in the lines of these items."""
+        events: Counter[str] = Counter()
+        for item in items:
+            self.line(item, events)
+        return events["text_cut"]
+
+    def item(self, item: Item, events: Counter[str] | None = None) -> str:
         """The item alone, as the encoder mode reads it: its state is taken at the line end that comes last.
 
         Raises:
             TemplateError: the template fails or says nothing.
         """
-        variables = {"item": self._view(item, None), "domain": self._words}
+        variables = {"item": self._view(item, events), "domain": self._words}
         text = str(self._sandbox.run(self._item_name, variables)).strip()
         if not text:
             raise TemplateError(f"Template {self._item_name!r} says nothing of item {item.item_id!r}.")

@@ -151,10 +151,14 @@ def test_llama_loads_a_retrained_adapter_anew(
 ) -> None:
     llama, path = engine("llama-smollm2-f32"), tmp_path / "a.gguf"
     try:
+        seen = set()
         for w, file in zip(weights, files, strict=True):
             write_twin(write_peft(tmp_path / "peft", w), path, SMOLLM2)
             assert scores(llama, str(path)) == scores(llama, file)
+            seen.add(llama.adapter_hash)
             assert scores(llama, str(tmp_path / "peft")) == scores(llama, file)
+        assert len(seen) == 2
+        assert not llama._adapters._replaced  # what newer files replaced is let go
     finally:
         llama.use(None)
 
@@ -182,10 +186,18 @@ def test_a_retrained_adapter_at_the_same_place_is_loaded_anew(
     try:
         write_peft(tmp_path, weights[0])
         assert scores(hf, str(tmp_path)) == scores(hf, folders[0])
+        was, loaded = hf.adapter_hash, sizes(hf)
         write_peft(tmp_path, weights[1])
+        assert hf.adapter_hash == was  # the weights in force are still those
         assert scores(hf, str(tmp_path)) == scores(hf, folders[1])
+        assert hf.adapter_hash != was
+        assert sizes(hf) == loaded  # what newer files replaced is let go
     finally:
         hf.use(None)
+
+
+def sizes(hf: Backend) -> int:
+    return sum(weight.numel() for weight in hf._network.model.parameters())
 
 
 def odd_shape(folder: Path, weights: dict) -> None:

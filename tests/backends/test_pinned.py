@@ -59,3 +59,14 @@ def test_the_rest_is_the_shared_backends():
     assert pinned.count_tokens("one two") == 2
     pinned.score(ASKED)
     assert pinned.usage.evaluated == shared.usage.evaluated == 1
+
+
+def test_it_says_what_is_loaded_not_what_the_files_are_now(tmp_path):
+    weights = tmp_path / "adapter.gguf"
+    weights.write_text("first")
+    pinned = PinnedBackend(Switching(), str(weights))
+    first = pinned.adapter_hash
+    weights.write_text("second")
+    assert pinned.adapter_hash == first
+    assert PinnedBackend(Switching(), str(weights)).adapter_hash != first
+    assert PinnedBackend(Switching(), None).adapter_hash == ""

@@ -1,8 +1,11 @@
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
 
+from llmrec_prompt.backends.fake import FakeBackend
+from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ContextOverflow, DataError, Unsupported
 from llmrec_prompt.progress import reporting
 from llmrec_prompt.rank import EncoderRanker, combine, leave_one_out, rank
@@ -312,3 +315,35 @@ def test_reasons_cost_one_forward_for_each_item_left_out():
     assert [reason.item.title for reason in reasons] == ["sea air"]
     gain = cosines(history, [candidate])[0] - cosines(left[1], [candidate])[0]
     assert reasons[0].gain == pytest.approx(8 * gain, abs=1e-5)
+
+
+class Dense(FakeBackend):
+    """States as wide as a real model's, fixed by the text."""
+
+    def __init__(self):
+        super().__init__(lambda prompt, text: 0.0)
+        self.info = dataclasses.replace(self.info, dimensions=576)
+
+    def embed(self, texts):
+        seeds = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") for text in texts]
+        return np.stack([np.random.default_rng(seed).normal(size=576) for seed in seeds]).astype(np.float32)
+
+
+def test_equal_texts_have_equal_scores_in_every_place():
+    """A matrix product may give equal rows scores that differ in the last bit."""
+    twins = [Item(item_id=f"t{n}", title="TWIN") for n in range(6)]
+    others = [Item(item_id=f"o{n}", title=f"OTHER {n}") for n in range(61)]
+    ours = ranker(Dense(), data=dataset("z"), card=card(near=4.0))
+    for turn in range(67):
+        asked = [*others, *twins][turn:] + [*others, *twins][:turn]
+        total = combine(ours.score(items("ab"), asked))
+        assert len({total[i] for i, item in enumerate(asked) if item.title == "TWIN"}) == 1
+
+
+def test_cut_titles_are_counted():
+    long = Item(item_id="long", title="word " * 200)
+    for given in (card(), None):
+        ours = ranker(card=given, data=Dataset.from_rows([*items("ab"), long], []))
+        assert ours.score(items("a"), [*items("b"), long]).events["text_cut"] == 1
+        assert "text_cut" not in ours.score(items("a"), items("b")).events
+        assert ours.score([long], items("b")).events["text_cut"] >= 1

@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 
 from llmrec_prompt.rank import FusedRanker, in_words, leave_one_out
-from llmrec_prompt.types import Item
+from llmrec_prompt.types import Item, Scored
 
 from .toys import Toy, items
 
@@ -56,6 +57,53 @@ def test_only_the_latest_items_are_tried_and_each_costs_one_evaluation():
 def test_of_an_item_met_twice_each_meeting_counts():
     reasons = leave_one_out(ADDITIVE, items("pp"), items("a"), ONE)[0]
     assert gains(reasons) == [("p", 1.0), ("p", 1.0)]
+
+
+def test_a_mode_that_asks_about_all_at_once_is_asked_about_all():
+    """Alone, a candidate of such a mode has the same score whatever the history."""
+
+    def share(seen, name):
+        return name in seen if len(asked) > 1 else 0.0
+
+    class Listwise(Toy):
+        listwise = True
+
+        def score(self, history, candidates):
+            asked[:] = candidates
+            return super().score(history, candidates)
+
+    asked = []
+    ranker = Listwise(share)
+    reasons = leave_one_out(ranker, items("pa"), items("bca"), ONE, places=[2])
+    assert [gains(reason) for reason in reasons] == [[("a", 1.0)]]
+    fused = FusedRanker([(ranker, 1.0)])
+    assert [gains(r) for r in leave_one_out(fused, items("pa"), items("bca"), ONE, places=[2, 0])] == [
+        [("a", 1.0)],
+        [],
+    ]
+
+
+def test_other_modes_are_asked_about_what_is_to_be_explained_alone():
+    asked = []
+
+    def score(seen, name):
+        asked.append(name)
+        return len(seen)
+
+    assert len(leave_one_out(Toy(score), items("pq"), items("abc"), ONE, places=[1])) == 1
+    assert set(asked) == {"b"}
+
+
+def test_what_stands_in_for_something_unknown_has_no_reasons():
+    def score(history, names):
+        values = np.array([float(len(history)), 3.0 * len(history)])
+        return Scored({"toy": values}, ONE, stand_ins={"toy": np.array([True, False])})
+
+    toy = Toy(None)
+    toy.score = score
+    new, known = leave_one_out(toy, items("pq"), items("ab"), ONE)
+    assert new == []
+    assert gains(known) == [("p", 3.0), ("q", 3.0)]
 
 
 def test_in_words():

@@ -129,6 +129,7 @@ def test_a_new_item_is_no_unloved_one():
     assert scored.parts["popularity"][3] == pytest.approx((np.log(5) + np.log(2)) / 3)
     assert combine(scored)[3] == pytest.approx(0, abs=1e-9)
     assert scored.events == {"not_in_logs": 1}
+    assert scored.stand_ins["popularity"].tolist() == [False, False, False, True]
     fused = FusedRanker([(popular, 1.0), (table(dict(zip("abcd", range(4), strict=True)), name="text"), 3.0)])
     assert rank(fused, HISTORY, items("abcd")).ids[0] == "d"
 
@@ -136,3 +137,12 @@ def test_a_new_item_is_no_unloved_one():
 def test_a_scorer_alone_says_what_it_has():
     shop = Dataset.from_rows(items("ab"), [Interaction("u", "a", 5.0, 1)], name="shop", domain="shopping")
     assert rank(ScorerRanker(PopularityScorer(shop), shop), HISTORY, items("ba")).ids == ("a", "b")
+
+
+def test_parts_of_one_model_count_its_tokens_once():
+    first, second = PaidToy(lambda seen, name: len(name)), PaidToy(lambda seen, name: ord(name), name="other")
+    second.usage = first.usage
+    before = first.usage.evaluated
+    fused = FusedRanker([(first, 1.0), (second, 1.0)])
+    said = rank(fused, HISTORY, items("abc")).provenance
+    assert said.tokens_evaluated == first.usage.evaluated - before == 60

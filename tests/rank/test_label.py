@@ -6,6 +6,7 @@ from llmrec_prompt.backends.fake import FakeBackend
 from llmrec_prompt.errors import DataError, Unsupported
 from llmrec_prompt.rank import LabelRanker, combine, rank
 from llmrec_prompt.rank.label import LOW_MASS
+from llmrec_prompt.types import Item
 
 from .toys import card, items, prompter
 
@@ -133,3 +134,10 @@ def test_its_template_is_its_own():
     words = prompter()
     origin = LabelRanker(FakeBackend(taste), words).origin
     assert origin["template_fingerprint"] == words.fingerprint_for("label") != words.fingerprint
+
+
+def test_cut_titles_are_counted_once_each():
+    long = Item(item_id="long", title="word " * 200)
+    ranker = LabelRanker(FakeBackend(first_place), prompter())
+    assert ranker.score([*HISTORY, long], [*CANDIDATES, long]).events["text_cut"] == 2
+    assert "text_cut" not in ranker.score(HISTORY, CANDIDATES).events

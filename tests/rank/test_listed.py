@@ -11,6 +11,7 @@ from llmrec_prompt.errors import BackendError, DataError, Unsupported
 from llmrec_prompt.rank import ListedRanker, rank
 from llmrec_prompt.rank.listed import list_schema, read_places
 from llmrec_prompt.recommender import Recommender
+from llmrec_prompt.types import Item
 
 from .toys import items, prompter
 
@@ -162,3 +163,10 @@ def test_a_recommendation_made_of_nothing_is_an_error(tmp_path, monkeypatch):
     recommender = Recommender("sample:movies", model=backend, mode="listed", embedder="backend")
     with pytest.raises(BackendError, match="answered nothing that mode 'listed' can use"):
         recommender.recommend(["Alien (1979)"], k=3)
+
+
+def test_cut_titles_are_counted_once_each():
+    long = Item(item_id="long", title="word " * 200)
+    backend = FakeBackend(lambda prompt, text: -1.0, answer={"ranking": list(range(1, 8))})
+    events = ListedRanker(backend, prompter()).score([*HISTORY, long], [*CANDIDATES, long]).events
+    assert events == {"text_cut": 2}

@@ -4,6 +4,7 @@ from llmrec_prompt.backends import Choice
 from llmrec_prompt.backends.fake import FakeBackend
 from llmrec_prompt.errors import BackendError, ContextOverflow, DataError
 from llmrec_prompt.rank import YesNoRanker, combine, rank
+from llmrec_prompt.types import Item
 
 from .toys import items, prompter
 
@@ -66,3 +67,9 @@ def test_both_answers_outside_the_top_are_an_error():
 def test_an_empty_history_is_refused():
     with pytest.raises(DataError, match="'yes_no' has nothing to ask"):
         YesNoRanker(FakeBackend(taste), prompter()).score([], CANDIDATES)
+
+
+def test_cut_titles_are_counted_once_each():
+    long = Item(item_id="long", title="word " * 200)
+    ranker = YesNoRanker(FakeBackend(lambda prompt, answer: -1.0), prompter())
+    assert ranker.score([*HISTORY, long], [*CANDIDATES, long]).events == {"text_cut": 2}

@@ -4,11 +4,13 @@ import contextlib
 import importlib
 import json
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
 from llmrec_prompt.adapters.weights import file_state
+from llmrec_prompt.backends.models import adapter_identity
 from llmrec_prompt.errors import AdapterError, MissingExtra
 
 try:
@@ -18,6 +20,15 @@ except ImportError as error:
     raise MissingExtra("The hf backend", "hf") from error
 
 PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An adapter in memory: the state of its files then, its name in peft, what it is."""
+
+    state: tuple[int, ...]
+    name: str
+    hash: str
 
 
 class Adapters:
@@ -31,18 +42,20 @@ class Adapters:
         self._peft: Any = None
         self._layers: list[Any] = []
         self._current: str | None = None
-        self._names: dict[tuple[str, tuple[int, ...]], str] = {}
+        self._loaded: dict[str, Loaded] = {}
+        self._count = 0
 
-    def use(self, folder: str | None) -> None:
-        """Put the adapter in a folder in force, or none.
+    def use(self, folder: str | None) -> str:
+        """Put the adapter in a folder in force, or none; says which one it is: a hash, empty for none.
 
         Raises:
             AdapterError: the folder holds no LoRA in safetensors for this base.
             MissingExtra: peft is not installed.
         """
-        name = None if folder is None else self._load(Path(folder))
-        self._switch(name)
-        self._current = name
+        loaded = None if folder is None else self._load(Path(folder))
+        self._current = loaded.name if loaded else None
+        self._switch(self._current)
+        return loaded.hash if loaded else ""
 
     def _switch(self, name: str | None) -> None:
         """Flip every adapted layer to one adapter, or none.
@@ -63,14 +76,21 @@ class Adapters:
             self._peft.base_model.enable_adapter_layers()
             self._peft.set_adapter(name)
 
-    def _load(self, folder: Path) -> str:
-        key = (str(folder.resolve()), file_state(folder))
-        if key not in self._names:
-            check_adapter(self._model, folder)
-            name = f"adapter{len(self._names)}"
-            self._attach(folder, name)
-            self._names[key] = name
-        return self._names[key]
+    def _load(self, folder: Path) -> Loaded:
+        """Read a folder, again where its files have changed; then what was read before is let go."""
+        key, state = str(folder.resolve()), file_state(folder)
+        known = self._loaded.get(key)
+        if known is not None and known.state == state:
+            return known
+        check_adapter(self._model, folder)
+        self._count += 1
+        fresh = Loaded(state, f"adapter{self._count}", adapter_identity(str(folder)))
+        self._attach(folder, fresh.name)
+        self._loaded[key] = fresh
+        if known is not None:
+            self._switch(fresh.name)
+            self._peft.delete_adapter(known.name)
+        return fresh
 
     def _attach(self, folder: Path, name: str) -> None:
         try:

@@ -1,6 +1,7 @@
 """The transformers backend: every continuation of a prompt scored on the prompt's own KV cache."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,11 @@ class HfBackend:
         self._guides = Guides(tokenizer, self._vocabulary.ends, config.vocab_size)
         self._adapters = Adapters(model)
         context = min(context, getattr(config, "max_position_embeddings", context))
-        self.info = ModelInfo(ref, model_hash, "hf", context, config.hidden_size, CAN)
+        size, build = config.hidden_size, version("transformers")
+        self.info = ModelInfo(ref, model_hash, "hf", context, size, CAN, build=build)
         self.usage = Usage()
         self.adapter: str | None = None
+        self.adapter_hash = ""
         self._prefix: Prefix | None = None
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[list[Score]]:
@@ -149,7 +152,7 @@ class HfBackend:
 
     def use(self, adapter: str | None) -> None:
         """Switch to a PEFT folder or back to the base; the base stays loaded."""
-        self._adapters.use(adapter)
+        self.adapter_hash = self._adapters.use(adapter)
         self.adapter = adapter
         self._prefix = None
 

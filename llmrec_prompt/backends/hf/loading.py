@@ -142,7 +142,7 @@ def _no_progress_bars() -> Iterator[None]:
 
 def _folder_hash(folder: Path) -> str:
     """16 hex digits over everything in a model folder that could change a score."""
-    files = sorted([*folder.glob("*.json"), *folder.glob("*model*.safetensors"), *folder.glob("*.model")])
+    files = sorted({path for pattern in (*FILES, "*model*.safetensors") for path in folder.glob(pattern)})
     parts = "\n".join(f"{path.name} {file_hash(path)}" for path in files)
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 

@@ -6,6 +6,7 @@ and add a continuation each, and logits are computed only where one is read. lla
 multiple-choice scorer works on the same principle.
 """
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from llmrec_prompt.backends.cores import usable_cores
 from llmrec_prompt.backends.labels import normalise_labels, single_tokens
 from llmrec_prompt.backends.llama_cpp import chat
 from llmrec_prompt.backends.llama_cpp.adapters import Adapters
-from llmrec_prompt.backends.llama_cpp.engine import Context, Model, Row, Token
+from llmrec_prompt.backends.llama_cpp.engine import BUILD, Context, Model, Row, Token
 from llmrec_prompt.backends.llama_cpp.states import States
 from llmrec_prompt.errors import ContextOverflow
 
@@ -69,11 +70,15 @@ class LlamaCppBackend:
         threads = threads or usable_cores()
         how = {"batch": BATCH, "threads": threads}
         self._context = Context(self._model, tokens=size, exact=exact != "nothing", **how)
-        self.info = ModelInfo(ref, model_hash, "llama_cpp", self._context.size, self._model.dimensions, CAN)
+        size = self._context.size
+        self.info = ModelInfo(ref, model_hash, "llama_cpp", size, self._model.dimensions, CAN, build=BUILD)
         self.usage = Usage()
         self.adapter: str | None = None
+        self.adapter_hash = ""
         self._adapters = Adapters(self._model)
         self._states = States(self._model, tokens=self._context.size, exact=exact == "all", **how)
+        # What is not Python's memory would outlive a backend that is merely dropped.
+        self._free = weakref.finalize(self, _close_all, self._states, self._context, self._model)
         self._prefix: tuple[int, ...] = ()
         self._prefix_row: Row | None = None
         # A chunk of continuations: enough to fill the cores, small enough that attention over the
@@ -91,6 +96,17 @@ class LlamaCppBackend:
         longest = max(len(s) for s in split.sequences)
         if longest > self.info.context:
             raise ContextOverflow(longest, self.info.context)
+        try:
+            sums = self._sums(split)
+        except BaseException:  # an interruption, too, may leave a chunk half done
+            self._forget()
+            raise
+        return [
+            Score(total, len(tokens) - start)
+            for total, tokens, start in zip(sums, split.sequences, split.starts, strict=True)
+        ]
+
+    def _sums(self, split: Split) -> list[float]:
         first = self._evaluate_prefix(split.sequences[0][: split.shared])
         sums = [
             log_probability(first, tokens[split.shared]) if start == split.shared else 0.0
@@ -98,10 +114,7 @@ class LlamaCppBackend:
         ]
         for chunk in self._chunks(split):
             self._score_chunk(split, chunk, sums)
-        return [
-            Score(total, len(tokens) - start)
-            for total, tokens, start in zip(sums, split.sequences, split.starts, strict=True)
-        ]
+        return sums
 
     def _evaluate_prefix(self, prefix: tuple[int, ...]) -> Row:
         """Make sequence 0 hold exactly `prefix`; return the logits after it.
@@ -212,9 +225,11 @@ class LlamaCppBackend:
     def use(self, adapter: str | None) -> None:
         """Switch to a PEFT folder or a GGUF LoRA file, or back to the base; the base stays loaded."""
         loaded = None if adapter is None else self._adapters.get(adapter)
-        self._context.set_adapter(loaded)
-        self._states.use(loaded)
-        self.adapter = adapter
+        handle = loaded and loaded.handle
+        self._context.set_adapter(handle)
+        self._states.use(handle)
+        self.adapter, self.adapter_hash = adapter, loaded.hash if loaded else ""
+        self._adapters.free_replaced()
         self._forget()
 
     def write_twin(self, folder: Path, out: Path | None = None) -> Path:
@@ -232,10 +247,13 @@ class LlamaCppBackend:
         self._prefix, self._prefix_row = (), None
 
     def close(self) -> None:
-        """Free context and weights."""
-        self._states.close()
-        self._context.close()
-        self._model.close()
+        """Free context and weights; what is dropped without it is freed by the garbage collector."""
+        self._free()
+
+
+def _close_all(*parts: States | Context | Model) -> None:
+    for part in parts:
+        part.close()
 
 
 def log_probability(row: Row, token: int) -> float:

@@ -1,12 +1,23 @@
 """LoRA adapters on a loaded GGUF model: each read once for as long as its files stay the same."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.adapters.gguf import Shape, twin
 from llmrec_prompt.adapters.weights import file_state
 from llmrec_prompt.backends.llama_cpp.engine import Model
+from llmrec_prompt.backends.models import adapter_identity
 from llmrec_prompt.errors import AdapterError
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An adapter in memory: the state of its files then, llama.cpp's handle, what it is."""
+
+    state: tuple[int, ...]
+    handle: Any
+    hash: str
 
 
 class Adapters:
@@ -14,20 +25,28 @@ class Adapters:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._loaded: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._loaded: dict[str, Loaded] = {}
+        self._replaced: list[Loaded] = []
 
-    def get(self, adapter: str) -> Any:
-        """The adapter of a folder or file, ready to be switched on.
+    def get(self, adapter: str) -> Loaded:
+        """The adapter of a folder or file, ready to be switched on; read anew where its files have changed.
 
         Raises:
             AdapterError: there is none, or it does not fit this base.
             MissingExtra: a folder, and the gguf package is not installed.
         """
         path = Path(adapter)
-        key = (adapter, file_state(path))
-        if key not in self._loaded:
-            self._loaded[key] = self._load(path)
-        return self._loaded[key]
+        state = file_state(path)
+        known = self._loaded.get(adapter)
+        if known is None or known.state != state:
+            self._loaded[adapter] = Loaded(state, self._load(path), adapter_identity(adapter))
+            self._replaced += [known] if known else []
+        return self._loaded[adapter]
+
+    def free_replaced(self) -> None:
+        """Free what was replaced by newer files, once no context has it in force."""
+        while self._replaced:
+            self._model.free_adapter(self._replaced.pop().handle)
 
     def _load(self, path: Path) -> Any:
         if not path.is_dir():

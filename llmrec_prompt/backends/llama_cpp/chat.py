@@ -30,10 +30,10 @@ def answer(
     grammar = None if schema is None else gbnf(schema) or grammar_for(json.dumps(schema))
     sampler = model.grammar_sampler(grammar)
     try:
-        text = _decode(model, context, sampler, len(tokens), max_tokens)
+        text, length = _decode(model, context, sampler, len(tokens), max_tokens)
     finally:
         free_sampler(sampler)
-    usage.evaluated += len(tokens)
+    usage.evaluated += len(tokens) + length
     return text if schema is None else parse_object(text, max_tokens)
 
 
@@ -45,13 +45,10 @@ def conversation_tokens(model: Model, messages: Sequence[Message]) -> list[int]:
     return tokens
 
 
-def _decode(model: Model, context: Context, sampler: Any, position: int, max_tokens: int) -> str:
-    answer = b""
-    for _ in range(max_tokens):
-        token = context.sample(sampler)
-        if model.is_end(token):
-            break
-        answer += model.piece(token)
-        context.decode([Token(token, position, 0, True)])
-        position += 1
-    return answer.decode("utf-8", "replace").strip()
+def _decode(model: Model, context: Context, sampler: Any, position: int, max_tokens: int) -> tuple[str, int]:
+    """The text, and how many tokens it took."""
+    pieces: list[bytes] = []
+    while len(pieces) < max_tokens and not model.is_end(token := context.sample(sampler)):
+        context.decode([Token(token, position + len(pieces), 0, True)])
+        pieces.append(model.piece(token))
+    return b"".join(pieces).decode("utf-8", "replace").strip(), len(pieces)

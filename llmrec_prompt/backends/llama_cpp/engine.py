@@ -21,6 +21,8 @@ try:
 except ImportError as error:
     raise MissingExtra("The llama_cpp backend", "local") from error
 
+BUILD = str(C.__version__)
+AMX = b"AMX_INT8 = 1" in C.llama_print_system_info()
 log = logging.getLogger(__name__)
 Row = npt.NDArray[np.float32]
 
@@ -53,6 +55,9 @@ class Model:
 
     def __init__(self, path: Path) -> None:
         params = C.llama_model_default_params()
+        # Quantised weights that are packed anew for AMX end in a segmentation fault at the first evaluation
+        # (ggml-org/llama.cpp#20824); without that they take the kernels of other processors.
+        params.use_extra_bufts = not AMX
         params.n_gpu_layers = 999 if C.llama_supports_gpu_offload() else 0
         self._model = C.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
@@ -113,6 +118,10 @@ class Model:
                 f"llama.cpp cannot load the adapter {path} on this base. Give a GGUF LoRA of it."
             )
         return adapter
+
+    def free_adapter(self, adapter: Any) -> None:
+        """Free an adapter that no context has in force."""
+        C.llama_adapter_lora_free(adapter)
 
     def close(self) -> None:
         """Free the weights (and every adapter loaded on them)."""

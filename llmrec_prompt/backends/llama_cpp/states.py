@@ -28,7 +28,8 @@ class States:
     """
 
     def __init__(self, model: Model, *, tokens: int, batch: int, threads: int, exact: bool) -> None:
-        self._model, self._size, self._batch, self._threads = model, tokens, batch, threads
+        self._model, self._size, self._threads = model, tokens, threads
+        self._batch = min(batch, tokens)  # llama.cpp takes no larger ones than its context, and aborts
         self._exact = exact
         self._adapter: Any = None
         self._made: Context | None = None
