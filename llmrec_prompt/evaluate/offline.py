@@ -12,7 +12,7 @@ import numpy as np
 
 from llmrec_prompt import __version__
 from llmrec_prompt.adapters import overlap
-from llmrec_prompt.backends import Backend, adapter_identity
+from llmrec_prompt.backends import Backend
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.cases import KINDS, Exam, make_exam
@@ -203,7 +203,7 @@ def adapter_facts(plan: Plan, recommender: Recommender, rankers: Mapping[str, Ra
     """Which adapter, which mode it chose, how the encoder weighs; nothing of what does not take part."""
     facts: dict[str, Any] = {}
     if plan.adapter is not None:
-        facts["adapter_hash"] = adapter_identity(recommender.backend.adapter)
+        facts["adapter_hash"] = recommender.backend.adapter_hash
         facts["adapter_name"] = recommender.card.name if recommender.card else ""
     if "auto" in rankers:
         facts["auto"] = rankers["auto"].name

@@ -40,6 +40,13 @@ def test_a_packed_answer_is_the_same_to_the_last_bit():
     )  # fmt: skip
 
 
+def test_masks_of_a_fusion_are_masks_again():
+    mask = np.array([True, False, True])
+    scored = Scored({"a": np.array([0.5, 0.5, 0.5])}, {"a": 1.0}, stand_ins={"a": mask})
+    found = unpack(pack(scored)).stand_ins["a"]
+    assert (found.dtype, found.tolist()) == (bool, [True, False, True])
+
+
 def test_what_was_asked_is_not_asked_again(data):
     items, asked = Dataset.load(data).items, []
 
