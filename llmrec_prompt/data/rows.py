@@ -12,6 +12,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 LATEST = 1e11
 """Epoch seconds reach the year 5138 here, epoch milliseconds the year 1973."""
+UNITS = (1.0, 1e3, 1e6, 1e9)
+"""How many of it a second has: seconds, milliseconds, microseconds, nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,9 @@ def read_times(values: Sequence[object]) -> tuple[Floats, Mask]:
     """
     times, wrong, dates = _read(values)
     numbers = ~dates & ~np.isnan(times)
-    sizes = np.abs(times[numbers & (times != 0)])
-    size = np.median(sizes) if len(sizes) else 0.0
-    while size > LATEST:
-        times[numbers] /= 1000
-        size /= 1000
+    sizes = np.sort(np.abs(times[numbers & (times != 0)]))
+    size = sizes[len(sizes) // 2] if len(sizes) else 0.0
+    times[numbers] /= next((unit for unit in UNITS if size / unit <= LATEST), UNITS[-1])
     return times, wrong
 
 

@@ -207,6 +207,7 @@ def test_times_before_1970_have_a_unit_too_and_dates_are_what_they_say():
     assert read_times([-970_099_200, -970_099_200])[0].tolist() == [-970_099_200.0] * 2
     assert read_times([1.6e12, "2020-09-13", 1.7e12])[0].tolist() == [1.6e9, 1599955200.0, 1.7e9]
     assert read_times([])[0].tolist() == []
+    assert read_times([1e308, -1e308, 1e308])[0].tolist() == pytest.approx([1e299, -1e299, 1e299])
 
 
 def test_milliseconds_give_the_same_data_set():
