@@ -1,7 +1,7 @@
 """Puts together what a stage needs: data in tokens, the network, objectives, validation."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,20 @@ class Bench:
         return (lambda: _mean([summary(c) for c in self.curves()])) if self.exams else None
 
 
-def build(recipe: Recipe, stage: Stage, start: Path | None) -> Bench:
-    """Load base and data, and lay out what is to be learnt.
+def build(
+    recipe: Recipe, stage: Stage, start: Path | None, people: Sequence[Population] | None = None
+) -> Bench:
+    """Load the base, and the data where it is not given, and lay out what is to be learnt.
+
+    Args:
+        recipe: says which base and what to train of it.
+        stage: what to learn from.
+        start: the folder of an adapter to go on from.
+        people: `populations(stage)` for who has them already.
 
     Raises:
         DataError: a data set cannot be read or has too few users.
-        AdapterError: `start` does not fit the base.
+        AdapterError: `start` does not fit the base or the recipe.
         BackendError: the base cannot answer as an objective asks.
     """
     base = locate(parse_ref(recipe.base))
@@ -72,7 +80,7 @@ def build(recipe: Recipe, stage: Stage, start: Path | None) -> Bench:
         card.check_base(base.digest)
     tokenizer, model = load_base(base.name, precision=recipe.precision, quantise=recipe.lora.quantise)
     network = Network(model, recipe.lora, start=start, base_hash=base.digest)
-    sources = _sources(stage, Vocabulary(tokenizer))
+    sources = _sources(people or populations(stage), Vocabulary(tokenizer))
     every = stage.model_copy(update={"steps": stage.steps * processes.count()})  # a step is a lesson for each
     ground = Ground(every, recipe.seed, network, tokenizer, sources, card)
     asked = functools.partial(exams, sources, stage)
@@ -89,15 +97,22 @@ def exams(sources: list[tuple[Population, Texts]], stage: Stage, questions: int 
     ]
 
 
-def _sources(stage: Stage, vocabulary: Vocabulary) -> list[tuple[Population, Texts]]:
-    found = []
-    for source in stage.sources:
-        population = Population(source, logs="catalogue" not in stage.objectives)
-        texts = Texts(
-            population.dataset, population.prompter, lambda text, bos: vocabulary.tokenize(text, bos=bos)
-        )
-        found.append((population, texts))
-    return found
+def populations(stage: Stage) -> list[Population]:
+    """The users of each source.
+
+    Raises:
+        DataError: a data set cannot be read or has too few users.
+        UnknownName: there is no such domain.
+        TemplateError: a domain cannot be rendered.
+    """
+    return [Population(source, logs="catalogue" not in stage.objectives) for source in stage.sources]
+
+
+def _sources(people: Sequence[Population], vocabulary: Vocabulary) -> list[tuple[Population, Texts]]:
+    def tokenize(text: str, bos: bool) -> list[int]:
+        return vocabulary.tokenize(text, bos=bos)
+
+    return [(each, Texts(each.dataset, each.prompter, tokenize)) for each in people]
 
 
 def autocast(precision: str) -> Any:

@@ -33,14 +33,17 @@ class Estimate:
         )
 
 
-def estimate(bench: Bench, stage: Stage) -> Estimate:
-    """Make one step twice without learning from it: the first time its texts are new, then they are kept.
+def estimate(bench: Bench, stage: Stage, precision: str) -> Estimate:
+    """Make steps without learning from them: one to warm up, one whose texts are new, and the same again.
 
-    A stage pays the first price once for every history, and the second for the rest of its steps.
+    Where lower states are kept, a stage pays the price of new texts once for every history, and the other
+    one for the rest of its steps; where nothing is kept, every step costs the same.
     """
-    before = bench.network.tokens
-    new, kept = _step(bench), _step(bench)
-    tokens = (bench.network.tokens - before) // 2
+    _step(bench, 0, precision)
+    before, lesson = bench.network.tokens, min(1, len(bench.lessons) - 1)
+    new = _step(bench, lesson, precision)
+    tokens = bench.network.tokens - before
+    kept = _step(bench, lesson, precision) if bench.network.first else new
     count = sum(len(found) for found in bench.lessons.windows)
     first_round = min(stage.steps, -(-count // (stage.batch * processes.count())))
     seconds = first_round * max(new, kept) + (stage.steps - first_round) * kept
@@ -54,14 +57,22 @@ def estimate(bench: Bench, stage: Stage) -> Estimate:
     )
 
 
-def _step(bench: Bench) -> float:
-    begin = time.monotonic()
+def _step(bench: Bench, lesson: int, precision: str) -> float:
+    """Seconds of a step."""
+    begin = _now()
     dice = torch.get_rng_state()
-    with autocast("auto"):
-        bench.module(bench.lessons[0])["loss"].backward()
+    with autocast(precision):
+        loss = bench.module(bench.lessons[lesson])["loss"]
+    loss.backward()
     bench.module.zero_grad(set_to_none=True)
     torch.set_rng_state(dice)
-    return time.monotonic() - begin
+    return _now() - begin
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()  # a GPU works on after it was asked
+    return time.monotonic()
 
 
 def _peak() -> float:

@@ -112,7 +112,7 @@ class Population:
         self.dataset = Dataset.load(source.data)
         self.domain = load_domain(source.domain or self.dataset.domain)
         self.prompter = Prompter(self.domain, catalogue=self.dataset.items)
-        order = self._order()
+        order = self._order(source.test, source.draw)
         cut = source.test + source.validation
         self.validation = order[source.test : cut]
         self.users = order[cut:][: source.users] if logs else []
@@ -122,11 +122,15 @@ class Population:
                 f"tests and {source.validation} for validation: none is left. Lower test or validation."
             )
 
-    def _order(self) -> list[str]:
+    def _order(self, test: int, draw: int) -> list[str]:
         eligible = [u for u in self.dataset.users if len(self.dataset.history(u)) > 1]
         order = seeded_order(eligible, 0)
-        tested, rest = order[: self.source.test], order[self.source.test :]
-        return [*tested, *(seeded_order(rest, self.source.draw) if self.source.draw else rest)]
+        tested, rest = order[:test], order[test:]
+        return [*tested, *(seeded_order(rest, draw) if draw else rest)]
+
+    def judges(self, test: int, validation: int, draw: int) -> list[str]:
+        """Who would be for validation if the source had these numbers."""
+        return self._order(test, draw)[test : test + validation]
 
     def judged_by(self, users: Sequence[str]) -> "Population":
         """The same with these of its users for validation; those who were there are known like the rest."""

@@ -2,23 +2,26 @@
 
 import json
 import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from llmrec_prompt.adapt import processes
-from llmrec_prompt.adapt.building import build
+from llmrec_prompt.adapt import runs as folders
+from llmrec_prompt.adapt.building import build, populations
 from llmrec_prompt.adapt.estimate import Estimate, estimate
+from llmrec_prompt.adapt.histories import Population
+from llmrec_prompt.adapt.places import check_writable
 from llmrec_prompt.adapt.publish import Outcome, publish
 from llmrec_prompt.adapt.recipe import Recipe, Stage
+from llmrec_prompt.adapt.starting import check_unseen
 from llmrec_prompt.adapt.trainer import run
 from llmrec_prompt.adapters import find
 from llmrec_prompt.cache import write_atomically
-from llmrec_prompt.errors import ConfigError
 
 Announce = Callable[[Stage, Estimate], None]
 
@@ -31,6 +34,17 @@ class Trained:
     folder: Path
     metrics: dict[str, float]
     minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A stage, the adapter it starts from, its run's folder, and where its adapter goes."""
+
+    recipe: Recipe
+    stage: Stage
+    start: Path | None
+    folder: Path
+    target: Path
 
 
 def train(
@@ -53,46 +67,31 @@ def train(
         announce: is told the estimated time and memory of a stage before it starts.
 
     Raises:
-        ConfigError: a stage was run with other settings, or was begun and `resume` is not set.
+        ConfigError: a stage was run with other settings, data, base or start, or was begun and `resume` is
+            not set; a folder cannot be written to; the adapter to start from knows validation users.
         DataError: a source gives nothing to train on.
-        AdapterError: the adapter to start from does not fit the base.
+        AdapterError: the adapter to start from does not fit the base or the recipe.
     """
     processes.join()
+    for place, option in ((out, "--out"), (runs, "--runs")):
+        processes.by_first(partial(check_writable, place, option))
     start = find(recipe.start).folder if recipe.start else None
     done = []
     for stage in recipe.stages:
         folder = runs / stage.name
-        processes.by_first(partial(_claim, folder, recipe, stage, start, resume=resume))
-        target = (out if stage.publish else folder) / stage.name
-        finished = _finished(folder, target)
-        done.append(finished or _train_stage(recipe, stage, start, folder, target, announce))
+        job = _Job(recipe, stage, start, folder, (out if stage.publish else folder) / stage.name)
+        done.append(_go(job, announce, resume=resume))
         start = done[-1].folder
     return done
 
 
-def _claim(folder: Path, recipe: Recipe, stage: Stage, start: Path | None, *, resume: bool) -> None:
-    """Make the run's folder, or see that it holds this very run."""
-    wanted = {
-        "base": recipe.base,
-        "seed": recipe.seed,
-        "lora": recipe.lora.model_dump(mode="json"),
-        "precision": recipe.precision,
-        "stage": stage.model_dump(mode="json"),
-        "start": start.name if start else None,
-        **processes.setting(),
-    }
-    path = folder / "recipe.json"
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found != wanted:
-            keys = ", ".join(sorted(k for k in wanted | found if found.get(k) != wanted.get(k)))
-            raise ConfigError(
-                f"{folder} was trained with another {keys}. Rename the stage or remove the folder."
-            )
-        if not resume:
-            raise ConfigError(f"{folder} is there already. Say --resume to go on with it, or remove it.")
-    else:
-        write_atomically(path, json.dumps(wanted, indent=1) + "\n")
+def _go(job: _Job, announce: Announce | None, *, resume: bool) -> Trained:
+    """Find a stage finished, or train it, or the rest of it."""
+    people = processes.first_alone_first(partial(populations, job.stage))
+    facts = processes.by_first(partial(folders.facts, job.recipe, job.stage, job.start, people))
+    processes.by_first(partial(folders.check, job.folder, facts, resume=resume))
+    finished = processes.by_first(partial(_finished, job.folder, job.target))
+    return finished or _train_stage(job, people, facts, announce)
 
 
 def _finished(folder: Path, target: Path) -> Trained | None:
@@ -104,17 +103,22 @@ def _finished(folder: Path, target: Path) -> Trained | None:
 
 
 def _train_stage(
-    recipe: Recipe, stage: Stage, start: Path | None, folder: Path, target: Path, announce: Announce | None
+    job: _Job, people: Sequence[Population], facts: dict[str, Any], announce: Announce | None
 ) -> Trained:
-    begin = time.monotonic()
+    """The folder is this run's only when all that can fail before the first step has not."""
+    recipe, stage, clock = job.recipe, job.stage, folders.Clock(job.folder)
+    processes.by_first(partial(check_unseen, job.start, people))
     torch.manual_seed(recipe.seed)
-    bench = processes.first_alone_first(partial(build, recipe, stage, start))
+    bench = processes.first_alone_first(partial(build, recipe, stage, job.start, people))
+    lessons = bench.lessons
     if announce and processes.is_first():
-        announce(stage, estimate(bench, stage))
-    rows = run(bench.module, bench.lessons, bench.evaluate, recipe=recipe, stage=stage, folder=folder)
-    minutes = processes.by_first(lambda: _minutes(folder, time.monotonic() - begin))
-    outcome = Outcome(recipe, stage, bench, rows, minutes, start)
-    return processes.by_first(partial(_finish, outcome, folder, target))
+        announce(stage, estimate(bench, stage, recipe.precision))
+    processes.by_first(partial(folders.claim, job.folder, facts))
+    processes.by_first(clock.keep)
+    rows = run(bench.module, lessons, bench.evaluate, recipe=recipe, stage=stage, folder=job.folder)
+    minutes = round(processes.by_first(clock.keep) / 60, 2)
+    outcome = Outcome(recipe, stage, bench, rows, minutes, job.start)
+    return processes.by_first(partial(_finish, outcome, job.folder, job.target))
 
 
 def _finish(outcome: Outcome, folder: Path, target: Path) -> Trained:
@@ -124,11 +128,3 @@ def _finish(outcome: Outcome, folder: Path, target: Path) -> Trained:
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
     return Trained(outcome.stage.name, target, metrics, outcome.minutes)
-
-
-def _minutes(folder: Path, seconds: float) -> float:
-    """Of this and earlier, interrupted goes together."""
-    path = folder / "seconds.json"
-    before = json.loads(path.read_text()) if path.exists() else 0.0
-    write_atomically(path, json.dumps(before + seconds))
-    return round((before + seconds) / 60, 2)

@@ -7,10 +7,12 @@ from typing import Any
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 
+from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.recipe import Lora
+from llmrec_prompt.adapters import Card, overlap
 from llmrec_prompt.adapters.card import WEIGHTS
 from llmrec_prompt.adapters.weights import alpha_of, config_faults, read_config, read_pairs
-from llmrec_prompt.errors import AdapterError
+from llmrec_prompt.errors import AdapterError, ConfigError
 
 
 def take_up(peft: Any, start: Path, lora: Lora, layers: Sequence[int]) -> None:
@@ -57,3 +59,40 @@ def _differences(start: Path, config: dict[str, Any], lora: Lora, layers: Sequen
         yield f"its targets are {', '.join(targets)}, the recipe's {', '.join(sorted(lora.targets))}"
     if lost:
         yield f"it adapts layer {lost[0]}, the recipe layers {min(layers)} to {max(layers)} alone"
+
+
+def check_unseen(start: Path | None, people: Sequence[Population]) -> None:
+    """See that the adapter to start from learnt from nobody who is to validate: it remembers them.
+
+    Those who chose its own checkpoint are in its `users.txt` as well, and may choose again.
+
+    Args:
+        start: its folder; where there is none, there is nothing to see.
+        people: the users of each source.
+
+    Raises:
+        ConfigError: it did.
+    """
+    if start is None:
+        return
+    card = Card.load(start)
+    for population in people:
+        name, judges = population.dataset.name, population.validation
+        seen = overlap(start, name, judges) - _judges(card, population)
+        if seen:
+            raise ConfigError(
+                f"The adapter to start from, {start.name!r}, saw {len(seen)} of the {len(judges)} validation "
+                f"users of {name} in its training, so they cannot choose. Give the source the `test`, "
+                "`validation` and `draw` of that training, or `validation: 0`."
+            )
+
+
+def _judges(card: Card, population: Population) -> set[str]:
+    """Who was for validation when an adapter was trained, as far as its card tells; nobody in other data."""
+    found = set[str]()
+    for stage in card.recipe.get("stages", ()):
+        for data, source in zip(card.data, stage["sources"], strict=False):
+            if (data.name, data.fingerprint) == (population.dataset.name, population.dataset.fingerprint):
+                numbers = source["test"], source["validation"], source.get("draw", 0)
+                found |= set(population.judges(*numbers))
+    return found

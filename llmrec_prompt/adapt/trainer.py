@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch.utils.data import SequentialSampler
+from torch.utils.data import SequentialSampler, Subset
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging
 
 from llmrec_prompt.adapt import processes
+from llmrec_prompt.adapt.building import autocast
 from llmrec_prompt.adapt.network import half
 from llmrec_prompt.adapt.recipe import Recipe, Stage
+from llmrec_prompt.adapt.runs import Clock
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.progress import track
 
@@ -48,8 +50,7 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Our metrics, logged and told to the callbacks as Trainer does with its own."""
-        with self.autocast_smart_context_manager():
-            found = processes.by_first(self._judge)
+        found = processes.by_first(self._judge)
         metrics = {f"eval_{name}": value for name, value in found.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -74,16 +75,19 @@ class LessonTrainer(Trainer):  # type: ignore[misc]
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
-    """Moves the progress bar and keeps the log on disk."""
+    """Moves the progress bar, and keeps the log and the time on disk."""
 
-    def __init__(self, label: str, steps: int, log: Path) -> None:
+    def __init__(self, label: str, steps: int, folder: Path) -> None:
         self._bar: Iterator[int] = track(range(steps), label, steps)
-        self._done, self._log = 0, log
+        self._done, self._log, self._clock = 0, folder / LOG, Clock(folder)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         while self._done <= state.global_step:
             next(self._bar, None)
             self._done += 1
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._clock.keep()
 
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         lines = [json.dumps(row, sort_keys=True) + "\n" for row in state.log_history]
@@ -112,6 +116,7 @@ def arguments(recipe: Recipe, stage: Stage, folder: Path, *, judged: bool = True
         load_best_model_at_end=judged,
         metric_for_best_model=METRIC if judged else None,
         greater_is_better=True,
+        restore_callback_states_from_checkpoint=True,  # how long `patience` has waited
         seed=recipe.seed,
         data_seed=recipe.seed,
         bf16=half(recipe.precision),
@@ -138,23 +143,43 @@ def run(
     A kill loses at most what came after the latest checkpoint: the next call goes on from there.
     """
     logging.set_verbosity_error()  # Trainer finds the frozen weights missing in small checkpoints
-    watch = _Watch(f"Training {stage.name}", stage.steps, folder / LOG)
+    watch = _Watch(f"Training {stage.name}", stage.steps, folder)
     callbacks: list[Any] = [watch] if processes.is_first() else []
     if stage.patience is not None and evaluate:
         callbacks.append(EarlyStoppingCallback(stage.patience))
+    checkpoint = processes.by_first(lambda: latest_checkpoint(folder))
+    settings = arguments(recipe, stage, folder, judged=evaluate is not None)
+    if checkpoint and (done := stopped_at(checkpoint)):
+        settings.max_steps, lessons = done, Subset(lessons, range(done * processes.count()))
     trainer = LessonTrainer(
         model=module,
-        args=arguments(recipe, stage, folder, judged=evaluate is not None),
+        args=settings,
         train_dataset=lessons,
         eval_dataset=[0],
         data_collator=lambda rows: {"lesson": rows[0]},
         callbacks=callbacks,
-        evaluate=evaluate,
+        evaluate=evaluate and _as_served(evaluate, recipe.precision),
     )
     trainer.remove_callback(PrinterCallback)
-    checkpoint = processes.by_first(lambda: latest_checkpoint(folder))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return list(trainer.state.log_history)
+
+
+def _as_served(evaluate: Evaluate, precision: str) -> Evaluate:
+    """In the arithmetic that the adapter is published by; Trainer sets it for steps alone."""
+
+    def judge() -> dict[str, float]:
+        with autocast(precision):
+            return evaluate()
+
+    return judge
+
+
+def stopped_at(checkpoint: Path) -> int | None:
+    """The step of a checkpoint after which nothing is left to do, because all is done or patience ran out."""
+    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    control = state.get("stateful_callbacks", {}).get("TrainerControl", {}).get("args", {})
+    return int(state["global_step"]) if control.get("should_training_stop") else None
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

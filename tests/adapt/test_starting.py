@@ -8,7 +8,7 @@ pytest.importorskip("peft", reason="training is NOT TESTED: the extra [hf] is no
 from llmrec_prompt.adapt.network import Network, load_base  # noqa: E402
 from llmrec_prompt.adapt.publish import write_weights  # noqa: E402
 from llmrec_prompt.adapt.recipe import Lora  # noqa: E402
-from llmrec_prompt.errors import AdapterError  # noqa: E402
+from llmrec_prompt.errors import AdapterError, ConfigError  # noqa: E402
 from tests.adapters.made import Size, tensors, write_config, write_safetensors  # noqa: E402
 
 TEXT = (5, 9, 11, 40, 7)
@@ -71,3 +71,25 @@ def test_weights_that_have_no_place_in_the_base_are_refused(deep, tmp_path):
     write_safetensors(tmp_path / "adapter_model.safetensors", arrays)
     with pytest.raises(AdapterError, match=r"no place for .*language\.layers"):
         begun(deep, tmp_path, MADE.model_copy(update={"layers": None}))
+
+
+def test_who_the_start_learnt_from_does_not_validate(tiny, ring, tmp_path):
+    """Those who validated it may do so again; by another draw others do, and it knows them."""
+    from llmrec_prompt.adapt import Recipe
+    from llmrec_prompt.adapt.stages import train
+
+    def go(name, start=None, **changes):
+        source = {"data": str(ring), "test": 20, "validation": 8, **changes}
+        stage = {"name": name, "sources": [source], "steps": 2, "evaluate_every": 2, "batch": 4}
+        plan = {"base": f"hf:{tiny}", "precision": "fp32", "lora": {"r": 4, "alpha": 8}, "stages": [stage]}
+        found = Recipe.parse({**plan, "start": start and str(start)})
+        return train(found, out=tmp_path / "adapters", runs=tmp_path / "runs")[0].folder
+
+    first = go("first")
+    go("same", first)
+    go("fewer", first, validation=5)
+    go("nobody", first, validation=0, draw=1)
+    with pytest.raises(ConfigError, match=r"'first', saw \d of the 8 validation users of ring"):
+        go("other", first, draw=1)
+    with pytest.raises(ConfigError, match=r"saw 7 of the 15 validation users"):
+        go("more", first, validation=15)
