@@ -1,16 +1,15 @@
 """The facade: a history goes in, recommendations come out."""
 
-import hashlib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import DEFAULT_MODEL, Backend, Hosted, load_backend, parse_ref, permitted
 from llmrec_prompt.backends.models import HOSTED
-from llmrec_prompt.data import Dataset, TitleIndex, TitleMatch
+from llmrec_prompt.data import Dataset, Entries, Entry, TitleMatch
 from llmrec_prompt.errors import BackendError, ConfigError, DataError, UnknownName
 from llmrec_prompt.rank import (
     SOURCES,
@@ -30,9 +29,6 @@ from llmrec_prompt.scorers import EMBEDDERS, Ingredients
 from llmrec_prompt.templates import HistoryPrompt, Prompter, load_domain
 from llmrec_prompt.types import Item, Ranking
 
-Entry = str | Item
-"""One thing of a history or of candidates: a title, an id, or an item."""
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -41,7 +37,7 @@ class Settings:
     language: str | None = None
     """Language of the templates; the domain's own if None."""
     candidates: int = 60
-    """How many items retrieval hands on to be ranked."""
+    """How many items retrieval hands on to be ranked; `k` where that is more."""
     embedder: str = "auto"
     """`minilm`, `backend`, or `auto`: MiniLM where it is installed."""
     weights: Mapping[str, float] | None = None
@@ -136,6 +132,7 @@ class Recommender:
             fields=shown_fields(model, self.settings.hosted),
         )
         self.mode = mode
+        self._entries = Entries(self.dataset)
         self._model = model
         self._swap = Swap(self._rankers(), self._load, adapter)
 
@@ -185,10 +182,6 @@ class Recommender:
         """
         return self._swap.rankers.ranker(mode)
 
-    @cached_property
-    def _titles(self) -> TitleIndex:
-        return TitleIndex(self.dataset.items)
-
     def recommend(
         self,
         history: Sequence[Entry] | None = None,
@@ -214,11 +207,12 @@ class Recommender:
         """
         if k < 1:
             raise ConfigError(f"k is {k}; ask for at least 1 recommendation.")
-        items = self.history(history, user=user)
+        items, request = self._asked(history, user)
         exclude = self.settings.exclude_consumed if exclude_consumed is None else exclude_consumed
-        consumed = {item.item_id for item in items} | (self.dataset.consumed(user) if user else set())
-        candidates = self._retrieve(items, consumed if exclude else ())
-        return self._ranked(items, candidates, user, k=k, explain=explain)
+        consumed = {item.item_id for item in items}
+        consumed |= self.dataset.consumed(request.user) if request.user else set()
+        candidates = self._retrieve(items, consumed if exclude else (), at_least=k)
+        return self._ranked(items, candidates, request, k=k, explain=explain)
 
     def rank(
         self,
@@ -230,19 +224,25 @@ class Recommender:
     ) -> Ranking:
         """A full scored order of the given candidates, never a subset.
 
+        A candidate is an item, or the id or the title of one; a text that is only like a title is not taken
+        for it but used as typed (event `typed_as_is`), which modes that need the catalogue refuse.
+
         Raises:
             DataError: no history, no candidates, or one twice.
             UnknownName: no such user.
         """
-        chosen = [self._item(entry) for entry in candidates]
-        return self._ranked(self.history(history, user=user), chosen, user, k=len(chosen), explain=explain)
+        items, request = self._asked(history, user)
+        chosen, events = self._entries.read(candidates, "candidates", near=False)
+        request = replace(request, events={**(Counter(request.events) + events)})
+        return self._ranked(items, chosen, request, k=len(chosen), explain=explain)
 
     def explain(self, history: Sequence[Entry], item: Entry) -> list[Reason]:
         """Which history items raise an item, the strongest first.
 
         Gains are in units of the scores it has among the candidates that retrieval finds for this history.
         """
-        items, candidate = self.history(history), self._item(item)
+        items = self.history(history)
+        candidate = self._entries.read([item], "item", near=True)[0][0]
         others = self._retrieve(items, {i.item_id for i in (*items, candidate)})
         candidates = [candidate, *others]
         weights = self.ranker.score(items, candidates).weights
@@ -262,9 +262,9 @@ class Recommender:
         """
         self._swap.use(adapter)
 
-    def match(self, texts: Sequence[str]) -> list[TitleMatch]:
-        """What each typed text stands for in the catalogue."""
-        return [self._titles.match(text) for text in texts]
+    def match(self, texts: Sequence[str], *, near: bool = True) -> list[TitleMatch]:
+        """What each typed text of a history stands for in the catalogue; without `near`, of candidates."""
+        return self._entries.match(texts, near=near)
 
     def history(self, entries: Sequence[Entry] | None = None, *, user: str | None = None) -> list[Item]:
         """The items of a history given as entries or by user.
@@ -273,31 +273,30 @@ class Recommender:
             DataError: neither or both are given, or the history is empty.
             UnknownName: no such user.
         """
+        return self._asked(entries, user)[0]
+
+    def _asked(self, entries: Sequence[Entry] | None, user: str | None) -> tuple[list[Item], Request]:
+        """The items of a history, and what a ranking of it says of itself."""
         if (entries is None) == (user is None):
             raise DataError("Give either a history or a user of the data set.")
+        domain, seed = self.domain.name, self.settings.seed
         if user is not None:
-            return list(self.dataset.history_items(user))
-        if not entries:
+            user = str(user)  # ids are texts, but a table may have numbers
+            return list(self.dataset.history_items(user)), Request(user, domain, seed)
+        if entries is None or not len(entries):
             raise DataError("The history is empty. Give at least one title, id or item.")
-        return [self._item(entry) for entry in entries]
+        items, events = self._entries.read(entries, "history", near=True)
+        return items, Request(None, domain, seed, dict(events))
 
-    def _retrieve(self, history: list[Item], exclude: Collection[str]) -> list[Item]:
+    def _retrieve(self, history: list[Item], exclude: Collection[str], *, at_least: int = 1) -> list[Item]:
         rankers = self._swap.rankers
         rankers.ranker(self.mode)  # a model that is not here is an error before a catalogue is indexed
-        return rankers.retriever(self.mode, self.settings.candidates).retrieve(history, exclude)
-
-    def _item(self, entry: Entry) -> Item:
-        if isinstance(entry, Item):
-            return entry
-        if not entry.strip():
-            raise DataError("An empty text is no item. Give a title or an id.")
-        return self._titles.match(entry).item or typed_item(entry)
+        size = max(self.settings.candidates, at_least)
+        return rankers.retriever(self.mode, size).retrieve(history, exclude)
 
     def _ranked(
-        self, history: list[Item], candidates: list[Item], user: str | None, *, k: int, explain: bool
+        self, history: list[Item], candidates: list[Item], request: Request, *, k: int, explain: bool
     ) -> Ranking:
-        typed = sum(item.item_id not in self.dataset.index for item in history)
-        request = Request(user, self.domain.name, self.settings.seed, {"typed_as_is": typed} if typed else {})
         ranking = rank(self.ranker, history, candidates, request, most=k)
         if ranking.provenance.events.get(UNUSABLE):
             raise BackendError(
@@ -328,12 +327,3 @@ def shown_fields(model: str | Backend, hosted: Hosted | None) -> tuple[str, ...]
     if not isinstance(model, str):
         return getattr(model, "fields", None)
     return permitted(model, hosted).fields if parse_ref(model).kind == HOSTED else None
-
-
-def typed_item(text: str) -> Item:
-    """An item for a text that is in no catalogue; its id tells so.
-
-    >>> typed_item("A film nobody knows").item_id.startswith("typed:")
-    True
-    """
-    return Item(item_id=f"typed:{hashlib.sha256(text.encode()).hexdigest()[:12]}", title=text)

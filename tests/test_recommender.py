@@ -71,6 +71,49 @@ def test_a_title_from_nowhere_is_used_as_typed_and_counted(rec):
     assert "something never sold here" in rec.prompt(["something never sold here"]).text
 
 
+def test_k_wins_over_the_number_of_candidates(rec):
+    assert len(rec.recommend(["red cup"], k=9).recommendations) == 9
+
+
+def test_a_baseline_recommends_its_own_first(rec):
+    history = ["red cup", "red plate"]
+    own = Recommender(shop(), mode="item-knn", candidates=2, embedder="backend", model="fake:overlap")
+    others = [item for item in own.dataset.items if item.title not in history]
+    assert own.recommend(history, k=5).ids == own.rank(history, candidates=others).ids[:5]
+
+
+def test_a_text_that_is_like_a_title_is_taken_for_it_in_a_history_and_counted(rec):
+    assert rec.recommend(["red cupp"], k=2).provenance.events["near_match"] == 1
+    assert "near_match" not in rec.recommend(["Red Cup"], k=2).provenance.events
+
+
+def test_a_candidate_is_never_taken_for_another_item():
+    """An "Aliens" that the catalogue lacks is not its "Alien"."""
+    rec = Recommender(shop(), model="fake:overlap", mode="likelihood")
+    ranking = rec.rank(["red cup"], candidates=["red cups", "red plate"])
+    assert {line.title for line in ranking.recommendations} == {"red cups", "red plate"}
+    assert ranking.provenance.events["typed_as_is"] == 1
+    with pytest.raises(DataError, match="'red cups' is not in the catalogue"):
+        Recommender(shop(), mode="popularity").rank(["red cup"], candidates=["red cups", "red plate"])
+
+
+def test_a_text_in_place_of_a_list_is_an_error(rec):
+    with pytest.raises(DataError, match="history is the text 'red cup'; give a list"):
+        rec.recommend("red cup")
+    with pytest.raises(DataError, match="candidates is the text 'i2'"):
+        rec.rank(["red cup"], candidates="i2")
+    with pytest.raises(DataError, match=r"history has 1\.5"):
+        rec.recommend([1.5])
+
+
+def test_numbers_of_a_table_are_ids():
+    rows = [Interaction(7, n, None, n) for n in (1, 2)]
+    numbered = Dataset.from_rows([{"item_id": n, "title": f"thing {n}"} for n in range(1, 6)], rows)
+    rec = Recommender(numbered, mode="popularity")
+    assert rec.recommend(user=7, k=1).ids == rec.recommend(user="7", k=1).ids
+    assert rec.recommend([1, 2], k=1).ids == rec.recommend(["1", "2"], k=1).ids
+
+
 def test_model_is_loaded_only_when_a_mode_needs_it():
     rec = Recommender(shop(), model="llama:/no/such/file.gguf", mode="popularity", embedder="backend")
     assert len(rec.rank(["red cup"], candidates=["i1", "i2"]).ids) == 2

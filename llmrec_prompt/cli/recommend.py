@@ -10,8 +10,7 @@ from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import errors, print_matches, print_ranking, progress
 from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.errors import DataError
-from llmrec_prompt.recommender import Recommender, typed_item
-from llmrec_prompt.types import Item
+from llmrec_prompt.recommender import Recommender
 
 
 def recommend(
@@ -45,10 +44,10 @@ def recommend(
     rec = Recommender(
         data, domain=domain, model=model, mode=mode, adapter=adapter, candidates=retrieve, **settings
     )
-    items = typed_history(rec, history)
+    show_matches(rec, history)
     with progress():
-        ranking = rec.recommend(items, user=user, k=k, explain=explain, exclude_consumed=not consumed)
-    show_prompt(rec, items, user, verbose)
+        ranking = rec.recommend(history, user=user, k=k, explain=explain, exclude_consumed=not consumed)
+    show_prompt(rec, history, user, verbose)
     print_ranking(ranking, as_json=as_json)
 
 
@@ -79,35 +78,32 @@ def rank(
 ) -> None:
     """Rank given candidates: a full scored order.
 
-    Example: `llmrec rank --data sample:movies --history Alien --candidates Aliens --candidates Amélie`
+    Example: `llmrec rank --data sample:movies --history Alien --candidates Jaws --candidates Amélie`
     """
     settings: dict[str, Any] = {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
     settings["hosted"] = o.leave(hosted, base_url, hosted_settings)
     rec = Recommender(data, domain=domain, model=model, mode=mode, adapter=adapter, **settings)
-    items = typed_history(rec, history)
-    chosen = typed_history(rec, read_candidates(candidates, candidates_file)) or []
+    show_matches(rec, history)
+    chosen = read_candidates(candidates, candidates_file)
+    show_matches(rec, chosen, near=False)
     with progress():
-        ranking = rec.rank(items, candidates=chosen, user=user, explain=explain)
-    show_prompt(rec, items, user, verbose)
+        ranking = rec.rank(history, candidates=chosen, user=user, explain=explain)
+    show_prompt(rec, history, user, verbose)
     print_ranking(ranking, as_json=as_json)
 
 
-def typed_history(rec: Recommender, texts: list[str] | None) -> list[Item] | None:
-    """The items that typed texts stand for, told on stderr; None if none were typed.
+def show_matches(rec: Recommender, texts: list[str] | None, *, near: bool = True) -> None:
+    """Tell on stderr which items typed texts stand for.
 
     Raises:
         DataError: a text is empty, or was typed in an encoding that is not UTF-8.
     """
-    if not texts:
-        return None
-    if not all(text.strip() for text in texts):
-        raise DataError("An empty text is no item. Give a title or an id.")
-    for text in texts:
+    for text in texts or ():
+        if not text.strip():
+            raise DataError("An empty text is no item. Give a title or an id.")
         if text != text.encode(errors="replace").decode():
             raise DataError(f"{text!r} is not UTF-8. Set the terminal to UTF-8.")
-    matches = rec.match(texts)
-    print_matches(matches)
-    return [match.item or typed_item(match.text) for match in matches]
+    print_matches(rec.match(texts or [], near=near))
 
 
 def read_candidates(typed: list[str] | None, file: Path | None) -> list[str]:
@@ -123,7 +119,7 @@ def read_candidates(typed: list[str] | None, file: Path | None) -> list[str]:
     return found
 
 
-def show_prompt(rec: Recommender, items: Any, user: str | None, verbose: bool) -> None:
+def show_prompt(rec: Recommender, history: list[str] | None, user: str | None, verbose: bool) -> None:
     """The exact prompt on stderr, if asked for."""
     if verbose:
-        errors.print(rec.prompt(items, user=user).text, markup=False, highlight=False, soft_wrap=True)
+        errors.print(rec.prompt(history, user=user).text, markup=False, highlight=False, soft_wrap=True)

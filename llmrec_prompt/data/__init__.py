@@ -4,6 +4,7 @@ from llmrec_prompt.data.candidates import mixed, read_candidates_file, sample_ca
 from llmrec_prompt.data.clean import Cleaning, CleaningReport, Step
 from llmrec_prompt.data.dataset import Dataset
 from llmrec_prompt.data.domain import DOMAINS
+from llmrec_prompt.data.entries import Entries, Entry, typed_item
 from llmrec_prompt.data.impressions import Impression
 from llmrec_prompt.data.interests import Interests, derive_interests
 from llmrec_prompt.data.normalise import Scaler
@@ -30,6 +31,8 @@ __all__ = [
     "Cleaning",
     "CleaningReport",
     "Dataset",
+    "Entries",
+    "Entry",
     "Impression",
     "Interests",
     "RawData",
@@ -52,6 +55,7 @@ __all__ = [
     "sample_candidates",
     "sample_names",
     "seen",
+    "typed_item",
     "with_target",
     "write_two_file",
 ]

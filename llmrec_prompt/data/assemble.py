@@ -29,6 +29,8 @@ class CleanLog:
     known: Rows
     liked: Rows
     report: CleaningReport
+    without_likes: frozenset[str] = frozenset()
+    """Users of whom cleaning left no liked item."""
 
 
 def clean_log(raw: RawData, index: Mapping[str, int], cleaning: Cleaning) -> CleanLog:
@@ -46,7 +48,8 @@ def clean_log(raw: RawData, index: Mapping[str, int], cleaning: Cleaning) -> Cle
     report = CleaningReport((*steps, repeats, preferred, core), {k: v for k, v in notes.items() if v})
     code = (np.cumsum(keep) - 1).astype(np.int32)
     users = tuple(name for name, kept in zip(names, keep.tolist(), strict=True) if kept)
-    return CleanLog(users, _recode(known, keep, code), _recode(liked, keep, code), report)
+    lost = frozenset(names).difference(users)
+    return CleanLog(users, _recode(known, keep, code), _recode(liked, keep, code), report, lost)
 
 
 def _recode(rows: Rows, keep: Mask, code: Ints) -> Rows:

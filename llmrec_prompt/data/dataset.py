@@ -6,6 +6,7 @@ Knows nothing about prompts and models. Interactions are kept as arrays sorted b
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from llmrec_prompt.data.impressions import Impression, Impressions
 from llmrec_prompt.data.readers import RawData, read_folder
 from llmrec_prompt.data.rows import Floats, Ints, Mask, Rows, encode, pair_codes
 from llmrec_prompt.data.samples import SAMPLE, sample_folder
-from llmrec_prompt.errors import UnknownName
+from llmrec_prompt.errors import DataError, UnknownName
 from llmrec_prompt.types import Interaction, Item
 
 
@@ -35,7 +36,7 @@ class Dataset:
         self.items, self.users, self.report = items, log.users, log.report
         self.index = {item.item_id: row for row, item in enumerate(items)}
         self._codes = {user: code for code, user in enumerate(log.users)}
-        self._known, self._liked = log.known, log.liked
+        self._known, self._liked, self._without_likes = log.known, log.liked, log.without_likes
         self._impressions: Impressions | None = None
         self._known_at = np.searchsorted(log.known.users, np.arange(len(log.users) + 1))
         self._liked_at = np.searchsorted(log.liked.users, np.arange(len(log.users) + 1))
@@ -75,7 +76,7 @@ class Dataset:
         items, step, notes = build_items(raw.items, raw.name)
         log = clean_log(raw, {item.item_id: row for row, item in enumerate(items)}, cleaning or Cleaning())
         report = CleaningReport((step, *log.report.steps), {**raw.notes, **notes, **log.report.notes})
-        log = CleanLog(log.users, log.known, log.liked, report)
+        log = replace(log, report=report)
         made = cls(items, log, name=raw.name, domain=domain or domain_of(raw.meta), meta=raw.meta)
         made._impressions = raw.impressions
         return made
@@ -99,8 +100,8 @@ class Dataset:
         raw = RawData(
             name=name,
             items=[item.model_dump() if isinstance(item, Item) else dict(item) for item in items],
-            users=[row.user_id for row in rows],
-            item_ids=[row.item_id for row in rows],
+            users=[str(row.user_id) for row in rows],  # tables have numbers for ids
+            item_ids=[str(row.item_id) for row in rows],
             ratings=[row.rating for row in rows],
             timestamps=[row.timestamp for row in rows],
         )
@@ -236,7 +237,7 @@ class Dataset:
     def _keeping(self, which: Callable[[Rows], Mask]) -> "Dataset":
         """The same catalogue and users with the rows that a rule keeps, both known and liked ones."""
         known, liked = (rows.take(which(rows)) for rows in (self._known, self._liked))
-        return self._with_log(CleanLog(self.users, known, liked, self.report))
+        return self._with_log(CleanLog(self.users, known, liked, self.report, self._without_likes))
 
     def _with_log(self, log: CleanLog) -> "Dataset":
         made = Dataset(self.items, log, name=self.name, domain=self.domain, meta=self.meta)
@@ -255,7 +256,7 @@ class Dataset:
         kept[[self._code(user) for user in users]] = True
         names = tuple(user for user, keep in zip(self.users, kept.tolist(), strict=True) if keep)
         known, liked = (_of_users(rows, kept) for rows in (self._known, self._liked))
-        return self._with_log(CleanLog(names, known, liked, self.report))
+        return self._with_log(CleanLog(names, known, liked, self.report, self._without_likes))
 
     def known_rows(self) -> Rows:
         """Everything the users met, before preference and k-core, as arrays; do not write into them."""
@@ -266,6 +267,11 @@ class Dataset:
         return encode(list(item_ids), self.index)
 
     def _code(self, user: str) -> int:
+        if user in self._without_likes:
+            raise DataError(
+                f"User {user!r} has no liked item left after cleaning; see `llmrec data inspect`. "
+                "Give a history instead."
+            )
         if user not in self._codes:
             raise UnknownName("user", str(user), self.users)
         return self._codes[user]

@@ -36,6 +36,8 @@ class TitleMatch:
     item: Item | None
     score: float
     nearest: Item
+    near: bool = False
+    """Whether `nearest` is only like the text: its first words, or a few letters apart."""
 
 
 class TitleIndex:
@@ -65,18 +67,19 @@ class TitleIndex:
         for name in (main_title(title), *REMARK.findall(YEAR.sub("", title))):
             self._main[without_article(plain_title(name))].append(row)
 
-    def match(self, text: str, *, threshold: float = 85) -> TitleMatch:
+    def match(self, text: str, *, threshold: float = 85, near: bool = True) -> TitleMatch:
         """The item that `text` means, the surest kind of match first; ties go to the catalogue's order.
 
         Order: id; title; title without year and with its article in front; without any article; the part
         before a subtitle, or another name in brackets (95); the first words of a title, two or more (90);
         the most similar title (its edit similarity, less for another number: a sequel is another film).
+        The last two are a guess ("Aliens" is not "Alien"), and not made without `near`.
         """
-        row, score = self._exact(text) or max(
-            self._prefix(text), self._similar(text), key=lambda found: found[1]
-        )
-        item = self.items[row]
-        return TitleMatch(text, item if score >= threshold else None, score, item)
+        exact = self._exact(text)
+        row, score = exact or max(self._prefix(text), self._similar(text), key=lambda found: found[1])
+        item, sure = self.items[row], exact is not None
+        meant = item if score >= threshold and (sure or near) else None
+        return TitleMatch(text, meant, score, item, near=not sure)
 
     def _exact(self, text: str) -> tuple[int, float] | None:
         if text.strip() in self._ids:

@@ -181,9 +181,13 @@ class Rankers:
         return FusedRanker([(self.ranker(part), weight) for part, weight in found.items()])
 
     def retriever(self, mode: str, size: int) -> Retriever:
-        """What finds a mode's candidates: all there are for `encoder`, else the top of several scorers."""
+        """What finds a mode's candidates: the top of several scorers, or all there are.
+
+        Scorers and `encoder` know the whole catalogue at once; only what asks the model about each candidate
+        needs fewer.
+        """
         dataset, mode = self.given.dataset, self.resolve(mode)
-        if mode == "encoder":
+        if all(part == "encoder" or part in SCORERS for part in parts_of(mode) or (mode,)):
             return Retriever(dataset, (), size=len(dataset.items))
         parts = self.fusion() if mode == "fused" else parts_of(mode)
         wanted = dict.fromkeys([*RETRIEVERS, *(part for part in parts_of(mode) if part in SCORERS)])

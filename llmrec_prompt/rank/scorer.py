@@ -28,11 +28,11 @@ class ScorerRanker:
         Raises:
             DataError: a candidate is not in the catalogue the scorer was fitted on.
         """
-        unknown = [c.item_id for c in candidates if c.item_id not in self._index]
+        unknown = [c.title for c in candidates if c.item_id not in self._index]
         if unknown:
             raise DataError(
-                f"Candidate {unknown[0]!r} is not in the catalogue, so {self.name!r} cannot score it. "
-                "Use --mode likelihood, which needs no catalogue."
+                f"Candidate {unknown[0]!r} is not in the catalogue (as id or title), so {self.name!r} "
+                "cannot score it. Give one that is, or use --mode likelihood or encoder, which read any text."
             )
         rows = [self._index[c.item_id] for c in candidates]
         values = np.asarray(self.scorer.score(history)[rows])

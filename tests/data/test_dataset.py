@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llmrec_prompt.data as data_room
-from llmrec_prompt.data import Dataset, Step, sample_names
+from llmrec_prompt.data import Cleaning, Dataset, Step, sample_names
 from llmrec_prompt.data.domain import domain_of
 from llmrec_prompt.errors import DataError, UnknownName
 from llmrec_prompt.types import Interaction, Item
@@ -225,3 +225,13 @@ def test_samples_load_without_loss(name):
     assert data.domain == name
     assert data.has_logs
     assert all(not step.why for step in data.report.steps)
+
+
+def test_a_user_whose_likes_cleaning_dropped_is_not_called_unknown():
+    rows = [Interaction("u1", "a", 5.0, 1), Interaction("u1", "b", 4.0, 2), Interaction("u2", "a", 1.0, 3)]
+    shop = Dataset.from_rows([Item(item_id=i, title=i) for i in "ab"], rows, cleaning=Cleaning(preference=3))
+    for data in (shop, shop.only(["u1"]), shop.before(9)):
+        with pytest.raises(DataError, match="'u2' has no liked item left"):
+            data.history("u2")
+        with pytest.raises(UnknownName, match="Unknown user 'u3'"):
+            data.history("u3")

@@ -109,8 +109,15 @@ def test_what_cannot_be_added_up_is_an_error(mode, message):
 
 def test_what_is_added_up_retrieves_too():
     made = rankers()
-    made.retriever("bm25+item-knn", 5)
+    made.retriever("likelihood+item-knn", 5)
     assert {"item-knn", "bm25", "popularity"} <= made.shared.keys()
+
+
+@pytest.mark.parametrize("mode", ["item-knn", "recency", "encoder", "bm25+item-knn", "encoder+popularity"])
+def test_what_knows_the_whole_catalogue_ranks_all_of_it(mode):
+    """The top of other scorers might lack what the mode itself has first."""
+    assert len(rankers().retriever(mode, 2).retrieve(items("ab"))) == 6
+    assert len(rankers().retriever("likelihood", 2).retrieve(items("ab"))) == 2
 
 
 def test_without_logs_a_fusion_leaves_out_what_needs_them():

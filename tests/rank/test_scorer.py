@@ -29,5 +29,5 @@ def test_candidates_get_their_own_numbers():
 
 
 def test_a_candidate_outside_the_catalogue_is_an_error_that_says_what_to_do():
-    with pytest.raises(DataError, match=r"'z' is not in the catalogue, so 'place' cannot.*--mode likelihood"):
+    with pytest.raises(DataError, match=r"'Z' is not in the catalogue .*, so .* cannot .*--mode likelihood"):
         ScorerRanker(ByPlace(), DATA).score(items("a"), items("az"))
