@@ -96,6 +96,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         mode=bench.course.mode,
         templates={p.domain.name: p.prompter.fingerprint_for(bench.course.mode) for p, _ in bench.sources},
         unlabelled=_unlabelled(bench),
+        language=bench.sources[0][0].prompter.domain.language,
         history=stage.history,
         scale=round(bench.reader.scale, 4) if bench.reader is not None else None,
         near=round(bench.reader.near, 4) if bench.reader is not None else None,

@@ -10,7 +10,7 @@ import numpy as np
 from llmrec_prompt.adapters.card import CARD, CONFIG, README, USERS, WEIGHTS, Card, read_users
 from llmrec_prompt.adapters.weights import config_faults, read_config, read_pairs
 from llmrec_prompt.cache import file_hash
-from llmrec_prompt.errors import AdapterError
+from llmrec_prompt.errors import AdapterError, TemplateError
 from llmrec_prompt.templates import Prompter, list_domains, load_domain
 
 PICKLES = {".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".py", ".so"}
@@ -66,7 +66,7 @@ def _checks(folder: Path, base_hash: str | None) -> Iterator[Check]:
     for name, look in looks.items():
         try:
             yield Check(name, True, look(folder))
-        except AdapterError as error:
+        except (AdapterError, TemplateError) as error:
             yield Check(name, False, str(error))
 
 

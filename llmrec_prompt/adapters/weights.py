@@ -4,6 +4,7 @@ Read by hand, since the format is a JSON header and raw numbers, and numpy has n
 """
 
 import json
+import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -68,8 +69,7 @@ def config_faults(config: Mapping[str, Any]) -> list[str]:
     faults = []
     if config.get("peft_type") != "LORA":
         faults.append(f"its type is {config.get('peft_type')!r}, not 'LORA'")
-    if not 1 <= (config.get("r") or 0) <= MAX_RANK:
-        faults.append(f"its rank is {config.get('r')}, not 1 to {MAX_RANK}")
+    faults += _odd_numbers(config.get("r"), config.get("lora_alpha"))
     for field in ("use_dora", "lora_bias", "fan_in_fan_out"):
         if config.get(field):
             faults.append(f"{field} is set")
@@ -85,6 +85,14 @@ def config_faults(config: Mapping[str, Any]) -> list[str]:
         if config.get(field):
             faults.append(f"{field} is not empty")
     return faults
+
+
+def _odd_numbers(rank: Any, alpha: Any) -> Iterator[str]:
+    """What is wrong with the numbers of a configuration, which somebody may have written by hand."""
+    if type(rank) is not int or not 1 <= rank <= MAX_RANK:
+        yield f"its rank is {rank!r}, not 1 to {MAX_RANK}"
+    if type(alpha) not in (int, float) or not math.isfinite(alpha):
+        yield f"its lora_alpha is {alpha!r}, not a number"
 
 
 def alpha_of(config: Mapping[str, Any]) -> float:

@@ -82,6 +82,17 @@ def test_changed_templates_fail(folder):
     assert "not checked: no-such-domain" in found
 
 
+def test_a_language_that_a_domain_does_not_speak_fails(folder):
+    rewrite(folder, language="xx")
+    assert failing(folder).keys() == {"templates"}
+    assert "no words for language 'xx'" in failing(folder)["templates"]
+
+
+def test_numbers_that_are_none_fail(folder):
+    write_config(folder, r="4")
+    assert failing(folder) == {"lora": "its rank is '4', not 1 to 64"}
+
+
 def test_a_configuration_that_does_not_load_everywhere_fails(folder):
     write_config(folder, use_dora=True)
     assert failing(folder) == {"lora": "use_dora is set"}
