@@ -11,6 +11,7 @@ from llmrec_prompt.cli.output import console, print_json, print_rows
 from llmrec_prompt.data import Cleaning, Dataset, write_two_file
 from llmrec_prompt.data.readers import KINDS, kind_of
 from llmrec_prompt.data.samples import SAMPLE
+from llmrec_prompt.data.writers import make_room
 from llmrec_prompt.errors import DataError, UnknownName
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: what they hold, what cleaning drops and why.")
@@ -80,6 +81,7 @@ def convert(
     kind: Annotated[str, typer.Argument(help=f"What it is: auto, {', '.join(KINDS)}.")],
     source: Annotated[str, typer.Argument(help="Folder to read.", metavar="IN")],
     target: Annotated[Path, typer.Argument(help="Folder to write.", metavar="OUT")],
+    force: Annotated[bool, typer.Option("--force", help="Take the place of a data set in OUT.")] = False,
 ) -> None:
     """Write a data set in the two-file form. Example: `llmrec data convert movielens ml-1m/ my-movies/`."""
     if kind not in ("auto", *KINDS):
@@ -87,6 +89,7 @@ def convert(
     if kind != "auto" and (found := _kind(source)) != kind:
         raise DataError(f"{source} is a data set of kind {found!r}, not {kind!r}. Say {found} or auto.")
     dataset = Dataset.load(source, cleaning=Cleaning(preference="none"))
+    make_room(target, source, force=force)
     write_two_file(dataset, target)
     console.print(
         f"{len(dataset.items)} items and {len(dataset.users)} users written to {target}.", markup=False

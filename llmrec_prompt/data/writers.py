@@ -9,14 +9,35 @@ from typing import Any
 
 from llmrec_prompt.data.dataset import Dataset
 from llmrec_prompt.data.impressions import impression_row
-from llmrec_prompt.data.readers.tables import IMPRESSIONS
+from llmrec_prompt.data.readers import KINDS
+from llmrec_prompt.data.readers.tables import IMPRESSIONS, ITEM_FILES, LOG_FILES
+from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.types import Item
+
+OWN = (*ITEM_FILES, *LOG_FILES, IMPRESSIONS, "meta.json")
+"""The files that may be in a folder of our own form."""
+
+
+def make_room(target: Path, source: str | Path, *, force: bool) -> None:
+    """See that no data set is lost by writing to `target`; with `force` one that is there is removed.
+
+    Raises:
+        ConfigError: it is the source, or holds a data set and `force` is not set.
+    """
+    if target.resolve() == Path(source).resolve():
+        raise ConfigError(f"{target} is what is read: to write there would lose rows. Name another folder.")
+    held = [target / name for name in OWN if (target / name).exists()]
+    if not force and (held or (target.is_dir() and any(fits(target) for fits, _ in KINDS.values()))):
+        raise ConfigError(f"{target} holds a data set already. Name another folder, or say --force.")
+    for path in held:  # the new one may be without logs: old ones would pass for its own
+        path.unlink()
 
 
 def write_two_file(dataset: Dataset, folder: str | Path) -> Path:
     """Write items.jsonl, interactions.csv (when there are users) and meta.json; returns the folder.
 
-    impressions.jsonl too, where it is known what was shown.
+    impressions.jsonl too, where it is known what was shown. Files that are there are written over: see
+    `make_room`.
 
     All that the data set's users are known to have met is written, with ratings, so that reading it again
     with the same cleaning gives the same data set. Users without a liked item are no users of a

@@ -76,13 +76,34 @@ def test_data_convert_round_trip(llmrec, tmp_path):
     done = llmrec("data", "convert", "auto", "sample:movies", tmp_path / "copy")
     assert done.code == 0
     assert llmrec("data", "convert", "two-file", tmp_path / "copy", tmp_path / "again").code == 0
-    assert llmrec("data", "convert", "two-file", "sample:movies", tmp_path / "again").code == 0
     wrong = llmrec("data", "convert", "movielens", tmp_path / "copy", tmp_path / "no")
     assert wrong.code == 1
     assert "of kind 'two-file', not 'movielens'" in wrong.err
     assert not (tmp_path / "no").exists()
     before, after = Dataset.load("sample:movies"), Dataset.load(tmp_path / "copy")
     assert before.fingerprint == after.fingerprint
+
+
+def test_converting_never_loses_a_data_set(llmrec, tmp_path):
+    shop, other = tmp_path / "shop", tmp_path / "other"
+    shop.mkdir()
+    (shop / "items.csv").write_text("item_id,title\na,A\n")
+    (shop / "interactions.csv").write_text("user_id,item_id,rating\n1,a,5\n1,gone,5\n")
+    before = {path.name: path.read_bytes() for path in shop.iterdir()}
+    for place in (shop, tmp_path / "other" / ".." / "shop"):
+        done = llmrec("data", "convert", "two-file", shop, place, "--force")
+        assert done.code == 1
+        assert "is what is read" in done.err
+    assert llmrec("data", "convert", "auto", "sample:movies", other).code == 0
+    refused = llmrec("data", "convert", "auto", shop, other)
+    assert refused.code == 1
+    assert "holds a data set already" in refused.err
+    assert "--force" in refused.err
+    assert len(Dataset.load(other).items) > 1
+    assert {path.name: path.read_bytes() for path in shop.iterdir()} == before
+    (shop / "interactions.csv").unlink()
+    assert llmrec("data", "convert", "auto", shop, other, "--force").code == 0
+    assert sorted(path.name for path in other.iterdir()) == ["items.jsonl", "meta.json"]
 
 
 def test_models_and_doctor(llmrec):
