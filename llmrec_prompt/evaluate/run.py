@@ -20,6 +20,13 @@ except ImportError:  # Windows: there a second process is not noticed
     fcntl = None  # type: ignore[assignment]
 
 Row = dict[str, Any]
+OF_REPORT = ("baseline",)
+"""What a manifest says that changes no number: whatever it is, a run goes on."""
+FOLLOWS = frozenset({
+    "adapter_hash", "adapter_name", "auto", "code", "data_fingerprint", "embeds_with", "encoder", "engine",
+    "exam", "met", "model_hash", "sizes", "template_fingerprint", "times", "version", "weights",
+})  # fmt: skip
+"""What a manifest says that nobody sets: it follows from the settings, the data and what is installed."""
 BLOCK = 1 << 16
 """Bytes looked at together from the end of a file."""
 
@@ -107,7 +114,7 @@ class RunDirectory:
 
 
 def claim(path: Path, manifest: Mapping[str, Any], *, resume: bool) -> None:
-    """Write a manifest, or find the same one there.
+    """Write a manifest, or find the same one there; of what only the report asks for the newer one stands.
 
     Raises:
         ConfigError: it is there and `resume` is not set, it says otherwise, or it cannot be written.
@@ -115,26 +122,40 @@ def claim(path: Path, manifest: Mapping[str, Any], *, resume: bool) -> None:
     """
     try:
         if not path.exists():
-            write_atomically(path, json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+            write_manifest(path, manifest)
             return
     except OSError as error:
         why = error.strerror or error
         raise ConfigError(f"Cannot write to {path.parent}: {why}. Choose another --out.") from error
     found = read_manifest(path)
-    differing = [k for k in {*found, *manifest} if found.get(k) != manifest.get(k)]
-    if differing:
-        key = min(differing)
-        if key not in found:
-            raise ConfigError(
-                f"Run {path.parent} does not say with what {key} it was made, now it is "
-                f"{manifest[key]!r:.200}. Choose another --out."
-            )
-        raise ConfigError(
-            f"Run {path.parent} was made with {key} {found.get(key)!r:.200}, now it is "
-            f"{manifest.get(key)!r:.200}. Choose another --out."
-        )
+    if different := _differences(found, manifest):
+        raise ConfigError(f"Run {path.parent} {different}. Choose another --out.")
     if not resume:
         raise ConfigError(f"Run {path.parent} is there already. Say --resume to go on, or another --out.")
+    if found != manifest:
+        write_manifest(path, manifest)
+
+
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a manifest; its keys are in order, so that the same one is the same bytes."""
+    write_atomically(path, json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def _differences(found: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """In words: what somebody set differently with both values, then the names of what follows from it."""
+    keys = {*found, *manifest}.difference(OF_REPORT)
+    differing = sorted(key for key in keys if found.get(key) != manifest.get(key))
+    own = [key for key in differing if key not in FOLLOWS] or differing
+    rest = [key for key in differing if key not in own]
+    also = f" (with it differ {', '.join(rest)})" if rest else ""
+    return " and ".join(_difference(key, found, manifest) for key in own) + also
+
+
+def _difference(key: str, found: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    now = f"now it is {manifest.get(key)!r:.200}"
+    if key not in found:
+        return f"does not say with what {key} it was made, {now}"
+    return f"was made with {key} {found[key]!r:.200}, {now}"
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -194,6 +215,7 @@ def _end_of_lines(file: IO[bytes]) -> int:
 
 def manifest_name(manifest: Mapping[str, Any]) -> str:
     """A folder name for a manifest: data, negatives, and a digest of all the rest."""
-    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:8]
+    content = {key: value for key, value in manifest.items() if key not in OF_REPORT}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     negatives = Path(str(manifest["negatives"])).stem
     return f"{manifest['data']}-{negatives}-{digest}"

@@ -194,6 +194,7 @@ def papers(suite: Suite) -> list[Paper]:
 
     Raises:
         ConfigError: numbers or combinations that cannot be meant, or two runs that would be in one folder.
+        UnknownName: the baseline is none of the rankers.
     """
     found = [
         Paper(tuple(_plans(suite, source, asked.protocol, negatives, shown)))
@@ -205,7 +206,28 @@ def papers(suite: Suite) -> list[Paper]:
     for paper in found:
         _ = paper.plans[0].ask  # what cannot be asked shall fail before anything runs
         _refuse_collisions(paper)
+        _check_baseline(paper, suite.baseline)
     return found
+
+
+def _check_baseline(paper: Paper, baseline: str | None) -> None:
+    """A baseline is a ranker of every exam; of several runs that have it, one is named after ` · `.
+
+    Raises:
+        UnknownName: none of the rankers has that name.
+        ConfigError: several runs have it.
+    """
+    if baseline is None:
+        return
+    name, _, which = baseline.partition(" · ")
+    having = [plan for plan in paper.plans if name in plan.rankers]
+    if not having:
+        raise UnknownName("baseline", baseline, {ranker for plan in paper.plans for ranker in plan.rankers})
+    if len(having) > 1 and not which:
+        raise ConfigError(
+            f"{len(having)} runs of {paper.name} have a ranker {name!r}. Add what they differ in to the "
+            f"baseline, as the report does, such as '{name} · {having[0].model}'."
+        )
 
 
 def _refuse_collisions(paper: Paper) -> None:

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.backends import Backend, load_backend
+from llmrec_prompt.adapters import for_domain
+from llmrec_prompt.backends import Backend, load_backend, parse_ref
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.evaluate.cases import Exam, make_exam
@@ -21,7 +22,8 @@ from llmrec_prompt.evaluate.reports.sheet import Report, is_run, summarise
 from llmrec_prompt.evaluate.run import RunDirectory, claim, read_manifest
 from llmrec_prompt.evaluate.runner import default_folder
 from llmrec_prompt.evaluate.suite import Paper, Suite, cell_name, papers
-from llmrec_prompt.rank.swapping import find_adapter
+from llmrec_prompt.rank.swapping import AUTO, find_adapter
+from llmrec_prompt.templates import load_domain
 
 SUITE = "suite.json"
 """The manifest of a folder of runs."""
@@ -60,6 +62,8 @@ def run_suite(suite: Suite, *, out: Path | None = None, resume: bool = False) ->
     asked = papers(suite)
     exams, backend = make_exams(asked), cache(load_backend)
     check_all(asked, exams, backend)
+    for plan in (plan for paper in asked for plan in paper.plans if _asks(plan)):
+        backend(plan.model)  # one that cannot be loaded shall not leave a folder that says it was asked
     folder = out or default_folder(suite.name)
     claim(folder / SUITE, manifest_of(suite), resume=resume)
     for place, (paper, exam) in enumerate(zip(asked, exams, strict=True), start=1):
@@ -87,7 +91,7 @@ def make_exams(asked: Sequence[Paper]) -> list[Exam]:
 
 
 def check_all(asked: Sequence[Paper], exams: Sequence[Exam], backend: Any) -> None:
-    """Refuse rankers, adapters and leaks before anything runs.
+    """Refuse rankers, models, domains, adapters and leaks before anything runs.
 
     Args:
         asked: the exams' plans.
@@ -95,18 +99,28 @@ def check_all(asked: Sequence[Paper], exams: Sequence[Exam], backend: Any) -> No
         backend: gives the loaded model of a reference.
 
     Raises:
-        ConfigError: an adapter was trained on a user to be tested.
+        ConfigError: an adapter was trained on a user to be tested, or a model reference names nothing.
         AdapterError: an adapter is for another model.
-        UnknownName: there is no such adapter.
+        TemplateError: a domain does not speak the language.
+        UnknownName: there is no such model, domain or adapter.
     """
     for paper, exam in zip(asked, exams, strict=True):
         for plan in paper.plans:
             check_rankers(plan)
+            domain = load_domain(plan.domain or exam.train.domain).speak(plan.language)
+            if _asks(plan):
+                parse_ref(plan.model)
             if plan.adapter is not None:
-                loaded: Backend = backend(plan.model)
-                folder, card = find_adapter(plan.adapter, loaded.info.hash)
-                if card is not None:
-                    refuse_leak(exam, folder, card.name)
+                _check_adapter(plan.adapter, exam, domain.name, backend(plan.model))
+
+
+def _check_adapter(adapter: str, exam: Exam, domain: str, loaded: Backend) -> None:
+    """Find an adapter as a run would, and hold its users against the exam's."""
+    found = for_domain(domain, loaded.info.hash) if adapter == AUTO else None
+    if adapter != AUTO or found is not None:
+        folder, card = find_adapter(str(found.folder) if found else adapter, loaded.info.hash)
+        if card is not None:
+            refuse_leak(exam, folder, card.name)
 
 
 def _asks(plan: Any) -> bool:

@@ -12,7 +12,7 @@ from scipy.stats import binom
 from llmrec_prompt import Dataset
 from llmrec_prompt.errors import ConfigError, DataError
 from llmrec_prompt.evaluate import Ask, Question, RunDirectory, make_exam, report, run_exam
-from llmrec_prompt.evaluate.run import claim, read_lines
+from llmrec_prompt.evaluate.run import claim, manifest_name, read_lines
 from llmrec_prompt.rank import ScorerRanker
 from llmrec_prompt.scorers.cooccurrence import CooccurrenceScorer
 
@@ -253,6 +253,27 @@ def test_a_manifest_from_before_a_key_was_written(tmp_path):
     claim(tmp_path / "manifest.json", {"seed": 0}, resume=False)
     with pytest.raises(ConfigError, match="does not say with what code it was made, now it is 'abc'"):
         claim(tmp_path / "manifest.json", {"seed": 0, "code": "abc"}, resume=True)
+
+
+def test_what_was_set_is_named_before_what_follows_from_it(tmp_path):
+    made = {"users": 5, "seed": 0, "data_fingerprint": "a", "baseline": "x"}
+    claim(tmp_path / "manifest.json", made, resume=False)
+    words = r"was made with users 5, now it is 6 \(with it differ data_fingerprint\)\. Choose"
+    with pytest.raises(ConfigError, match=words):
+        claim(tmp_path / "manifest.json", made | {"users": 6, "data_fingerprint": "b"}, resume=True)
+    with pytest.raises(ConfigError, match="seed 0, now it is 1 and was made with users 5, now it is 6"):
+        claim(tmp_path / "manifest.json", made | {"users": 6, "seed": 1}, resume=True)
+    with pytest.raises(ConfigError, match="was made with data_fingerprint 'a', now it is 'b'"):
+        claim(tmp_path / "manifest.json", made | {"data_fingerprint": "b"}, resume=True)
+
+
+def test_the_baseline_of_the_report_bars_no_resume(tmp_path):
+    made = {"users": 5, "data": "x", "negatives": "uniform", "baseline": "a"}
+    claim(tmp_path / "manifest.json", made, resume=False)
+    other = made | {"baseline": "b"}
+    claim(tmp_path / "manifest.json", other, resume=True)
+    assert RunDirectory(tmp_path).manifest == other
+    assert manifest_name(made) == manifest_name(other)
 
 
 def test_where_nothing_can_be_written(tmp_path):

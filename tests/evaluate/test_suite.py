@@ -184,6 +184,45 @@ def test_another_suite_is_refused(data, tmp_path):
     run_suite(small(data, rankers=["random"], prices={"openai:x": 1.0}), out=tmp_path / "s", resume=True)
 
 
+def test_a_baseline_is_one_of_the_rankers_before_anything_runs(data, tmp_path):
+    with pytest.raises(UnknownName, match=r"Unknown baseline 'popularty'\. Did you mean 'popularity'"):
+        run_suite(small(data, baseline="popularty"), out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+    several = {"models": ["fake:overlap", "fake:random"], "rankers": ["likelihood"]}
+    with pytest.raises(ConfigError, match="such as 'likelihood · fake:overlap'"):
+        run_suite(small(data, **several, baseline="likelihood"), out=tmp_path / "s")
+    done = run_suite(small(data, **several, baseline="likelihood · fake:random"), out=tmp_path / "s")
+    assert done.sheets[0].more["baseline"] == "likelihood · fake:random"
+
+
+def test_another_baseline_goes_on_with_what_was_run(data, tmp_path):
+    run_suite(small(data), out=tmp_path / "s")
+    rows = (tmp_path / "s" / "001-shop-leave-last-out-uniform" / "baselines" / "rows.jsonl").read_bytes()
+    done = run_suite(small(data, baseline="random"), out=tmp_path / "s", resume=True)
+    assert done.sheets[0].more["baseline"] == "random"
+    assert report_suite(tmp_path / "s").sheets[0].more["baseline"] == "random"
+    again = tmp_path / "s" / "001-shop-leave-last-out-uniform" / "baselines" / "rows.jsonl"
+    assert again.read_bytes() == rows
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"models": ["smolm"]}, {"models": ["fake:overlop"]}, {"templates": [{"domain": "hopping"}]}]
+)
+def test_a_start_that_fails_leaves_the_folder_free(data, tmp_path, wrong):
+    with pytest.raises(UnknownName):
+        run_suite(small(data, **wrong), out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_adapter_of_the_domain_is_checked_before_anything_runs(data, tmp_path):
+    adapter(tmp_path / "adapters", data, users=["u1"])
+    shopping = {"adapters": ["auto"], "templates": [{"domain": "shopping"}]}
+    suite = small(data, users=None, rankers=["encoder"], **shopping)
+    with pytest.raises(ConfigError, match="'cups' was trained on 1 of the 14 users"):
+        run_suite(suite, out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
 def test_adapters_stand_beside_their_base(data, tmp_path):
     adapter(tmp_path / "adapters", data)
     suite = small(data, rankers=["popularity", "encoder", "fused"], adapters=[None, "cups"])
