@@ -83,6 +83,11 @@ class Answers:
             self.paid, self.tokens = self.paid + 1, self.tokens + row["tokens"]
             self.seconds += row["seconds"]
 
+    @property
+    def asked(self) -> int:
+        """How many users it was asked for: those answered and those refused."""
+        return len(self.users) + self.refused
+
     def of(self, metric: str) -> Floats:
         """Values of a metric, shape (answered,)."""
         return np.frombuffer(self.values[metric]) if self.users else np.empty(0)
@@ -122,6 +127,22 @@ def tally(runs: Sequence[tuple[RunDirectory, Mapping[str, str]]]) -> Tally:
                 )
             own.add(place, row)
     return Tally(asked, answers)
+
+
+def unfinished(runs: Iterable[tuple[RunDirectory, Mapping[str, str]]], found: Tally) -> dict[str, Any]:
+    """How many users the exam has, and how many each ranker was asked for; empty where all were asked."""
+    users = max((users_of_exam(run) for run, _ in runs), default=0)
+    asked = {name: own.asked for name, own in found.answers.items()}
+    return {"users": users, "asked": asked} if any(count < users for count in asked.values()) else {}
+
+
+def users_of_exam(run: RunDirectory) -> int:
+    """How many users a run asks about, by what was written before the first answer; 0 if it does not say."""
+    for name in ("candidates.tsv", "left_out.tsv"):
+        if (run.folder / name).exists():
+            with (run.folder / name).open("rb") as file:
+                return sum(1 for _ in file)
+    return 0
 
 
 def popularity_of(run: RunDirectory) -> dict[str, float]:

@@ -11,7 +11,7 @@ from llmrec_prompt.evaluate.comparison import ALPHA, Comparison, compare_runs, v
 from llmrec_prompt.evaluate.metrics import METRICS
 from llmrec_prompt.evaluate.reports.chance import guesses
 from llmrec_prompt.evaluate.reports.curves import MAIN_METRIC, curves
-from llmrec_prompt.evaluate.reports.rows import Answers, Tally, costs, tally
+from llmrec_prompt.evaluate.reports.rows import Answers, Tally, costs, tally, unfinished
 from llmrec_prompt.evaluate.run import RunDirectory, manifest_name
 from llmrec_prompt.evaluate.statistics import PERMUTATIONS, bootstrap_interval, holm, permutations_for
 
@@ -41,7 +41,8 @@ class Report:
     costs: Mapping[str, Mapping[str, Any]]
     chance: Mapping[str, float]
     more: Mapping[str, Any] = field(default_factory=dict)
-    """`answered`, `refusals`, `baseline`, `comparisons`, `headline`, `curves`, `lists`."""
+    """`answered`, `refusals`, `baseline`, `comparisons`, `headline`, `curves`, `lists`; and of a run that was
+    stopped `unfinished`: how many users there are, and of how many each ranker was asked."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, the best ranker first."""
@@ -86,6 +87,7 @@ def summarise(runs: Sequence[RunDirectory], *, baseline: str | None = None) -> R
     facts = {key: manifest[key] for key in FACTS if manifest.get(key) is not None}
     facts["model"] = ", ".join(dict.fromkeys(m["model"] for m in manifests if m.get("model")))
     users = len(found.asked.places)
+    missing = unfinished(labelled, found)
     facts |= {"users": users, "run": str(runs[0].folder), "name": manifest_name(manifest)}
     return Report(
         facts=facts,
@@ -101,6 +103,7 @@ def summarise(runs: Sequence[RunDirectory], *, baseline: str | None = None) -> R
             "comparisons": comparisons(found, order, against, seed) if against else [],
             "curves": curves(found, order),
             "lists": lists_of(labelled),
+            **({"unfinished": missing} if missing else {}),
         },
     )
 

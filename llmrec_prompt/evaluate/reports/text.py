@@ -47,7 +47,9 @@ def about(found: Report) -> str:
     """Size, seed and model in a line."""
     facts = found.facts
     users, model = facts["users"], facts["model"] or "none"
-    return f"{users} users, {_candidates(facts)}, seed {facts['seed']}, model {model}."
+    missing = found.more.get("unfinished")
+    so_far = f" of {missing['users']} so far: not finished, --resume goes on" if missing else ""
+    return f"{users} users{so_far}, {_candidates(facts)}, seed {facts['seed']}, model {model}."
 
 
 def _candidates(facts: Mapping[str, Any]) -> str:
@@ -73,9 +75,14 @@ def leaderboard(found: Report) -> Iterator[str]:
 
 
 def unanswered(found: Report, name: str) -> str:
-    """A remark on a ranker that did not answer everybody, empty otherwise."""
-    answered, users = found.more["answered"][name], found.facts["users"]
-    return f" (answered {answered} of {users})" if answered < users else ""
+    """A remark on a ranker that did not answer everybody, or was not asked for everybody yet; else empty."""
+    missing = found.more.get("unfinished")
+    users = missing["users"] if missing else found.facts["users"]
+    asked = missing["asked"][name] if missing else users
+    answered = found.more["answered"][name]
+    remarks = [f"answered {answered} of {asked}"] if answered < asked else []
+    remarks += [f"asked for {asked} of {users} so far"] if asked < users else []
+    return f" ({', '.join(remarks)})" if remarks else ""
 
 
 def compared(found: Report) -> Iterator[str]:

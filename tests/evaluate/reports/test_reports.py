@@ -1,6 +1,7 @@
 import html.parser
 import json
 import re
+import shutil
 
 import ir_measures
 import numpy as np
@@ -254,6 +255,23 @@ def test_a_report_is_written_again_from_the_folder_alone(folder):
         (folder / name).unlink()
     write_report(RunDirectory(folder))
     assert {name: (folder / name).read_bytes() for name in FILES} == before
+
+
+def test_a_run_that_was_stopped_says_how_far_it_came(folder, tmp_path):
+    """Who was not asked yet has refused nothing."""
+    stopped = tmp_path / "run"
+    shutil.copytree(folder, stopped)
+    lines = (folder / "rows.jsonl").read_bytes().splitlines(keepends=True)
+    (stopped / "rows.jsonl").write_bytes(b"".join(lines[: 3 * 4 + 2]))
+    found = write_report(RunDirectory(stopped))
+    asked = {"random": 5, "popularity": 5, "likelihood": 4}
+    assert found.as_dict()["unfinished"] == {"users": 60, "asked": asked}
+    for name in ("report.md", "report.html"):
+        text = (stopped / name).read_text()
+        assert "5 users of 60 so far: not finished" in text
+        assert "asked for 4 of 60 so far" in text
+        assert "answered 4" not in text
+    assert "unfinished" not in json.loads((folder / "report.json").read_text())
 
 
 def test_rows_without_the_newer_fields_still_make_a_report(folder, tmp_path):
