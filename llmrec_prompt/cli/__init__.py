@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,13 @@ from llmrec_prompt import __version__
 from llmrec_prompt.cli import adapt, adapters, data, evaluate, models, probe, prompts, recommend
 from llmrec_prompt.cli.output import accept_all_characters, errors
 from llmrec_prompt.errors import LlmrecError
+
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of what was told to stop; typer makes the first of them out of Ctrl-C."""
+RESUMED = (("eval", "run"), ("adapt", "train"), ("adapt", "compare"))
+"""Commands that go on with --resume."""
+BY_ITSELF = (("eval", "probe"),)
+"""Commands whose answers are kept, so that they go on without it."""
 
 app = typer.Typer(
     name="llmrec",
@@ -68,9 +76,23 @@ def main(arguments: list[str] | None = None) -> None:
         text = in_words(error) if isinstance(error, OSError) else str(error)
         errors.print(f"Error: {' '.join(text.split())}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("Stopped.")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code in STOPPED:
+            errors.print(stopped(given), markup=False, highlight=False)
+        raise
+
+
+def stopped(given: Sequence[str]) -> str:
+    """What is said after Ctrl-C: that it stopped, and how it goes on where it can.
+
+    >>> stopped(["recommend"]), stopped(["eval", "run", "suite.yaml"])
+    ('Stopped.', 'Stopped. Say the same with --resume to go on where it was.')
+    """
+    if tuple(given[:2]) in BY_ITSELF or "--resume" in given:
+        return "Stopped. Say the same again to go on where it was."
+    if tuple(given[:2]) in RESUMED and "--dry-run" not in given:
+        return "Stopped. Say the same with --resume to go on where it was."
+    return "Stopped."
 
 
 def in_words(error: OSError) -> str:
