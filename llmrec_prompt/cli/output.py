@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +19,33 @@ from llmrec_prompt.data import TitleMatch
 from llmrec_prompt.progress import reporting
 from llmrec_prompt.types import Ranking
 
-console = Console()
-errors = Console(stderr=True)
 AT_ONCE_S = 0.1
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, but for tab and line feed, and those that turn the direction of what follows."""
+
+
+def plain(text: str) -> str:
+    r"""Text that a terminal shows and does not obey.
+
+    >>> plain("\x1b[31mAlien")
+    '\ufffd[31mAlien'
+    """
+    return UNSEEN.sub("\ufffd", text)
+
+
+class Terminal(Console):
+    """Prints text as it stands, whoever wrote it: no markup, no names of emoji, no control characters."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As of any console."""
+        super().print(*[plain(one) if isinstance(one, str) else one for one in objects], **options)
+
+
+console = Terminal()
+errors = Terminal(stderr=True)
 
 
 def accept_all_characters() -> None:
@@ -38,13 +63,19 @@ def print_json(value: Any) -> None:
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:
     """A table for people; numbers to the right."""
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    shape: dict[str, Any] = {"title_justify": "left", "header_style": "bold", "box": None, "pad_edge": False}
+    table = Table(title=_cell(title) or None, **shape)
     for i, column in enumerate(columns):
         numeric = all(isinstance(row[i], int | float) for row in rows) and bool(rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row])
-    console.print(table, markup=False)
+        table.add_row(*map(_cell, row))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    """A value in one line: a title with a line end would look like two rows."""
+    return f"{value:.3f}" if isinstance(value, float) else plain(str(value)).replace("\n", " ")
 
 
 def print_ranking(ranking: Ranking, *, as_json: bool) -> None:

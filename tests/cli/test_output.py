@@ -1,5 +1,6 @@
 """What a log says of how long something will take, and answers in any encoding."""
 
+import json
 import os
 
 from llmrec_prompt.cli.output import tell
@@ -50,3 +51,20 @@ def test_titles_that_the_terminal_cannot_show_are_escaped(llmrec_process, tmp_pa
     assert "Am\\xe9lie \\u66f8" in table.out
     found = llmrec_process(*command, "--json", env=env)
     assert found.json["recommendations"][0]["title"] == "Amélie 書"
+
+
+def test_titles_do_nothing_to_a_terminal(llmrec, tmp_path):
+    """Whoever wrote a title colours nothing, names no window, and draws no emoji, markup or row."""
+    titles = ["\x1b[31mRed", "\x1b]0;owned\x07Blue", ":star: [bold]Big[/bold]", "One\nTwo\u202e", "\x9bGone"]
+    rows = [{"item_id": str(n), "title": title} for n, title in enumerate(titles)]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ("rank", "--data", tmp_path, "--mode", "random", "--history", "0")
+    chosen = [part for row in rows for part in ("--candidates", row["item_id"])]
+    shown = llmrec(*command, *chosen)
+    assert shown.code == 0, shown.err
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "⭐"} & {*shown.out, *shown.err}
+    for text in (":star: [bold]Big[/bold]", "\ufffd[31mRed", "One Two"):
+        assert text in shown.out
+        assert text in " ".join(shown.err.split())
+    found = llmrec(*command, *chosen, "--json").json
+    assert {line["title"] for line in found["recommendations"]} == set(titles)
