@@ -54,6 +54,13 @@ def test_domain_new_is_usable_at_once(llmrec, tmp_path, monkeypatch):
     )  # fmt: skip
     assert "Hostels that a traveller slept at, in order:\nHostel Sun\n" in done.err
     assert [r["rank"] for r in done.json["recommendations"]] == [1, 2]
+    asked = ("recommend", "--data", "mine", "--mode", "random", "--history", "Hostel Sun", "-v")
+    (tmp_path / "mine" / "meta.json").write_text('{"domain": "hostels"}')
+    assert "Hostels that a traveller slept at" in llmrec(*asked).err
+    (tmp_path / "mine" / "meta.json").write_text('{"domain": "hostel"}')
+    wrong = llmrec(*asked)
+    assert wrong.code == 1
+    assert "Unknown domain 'hostel'. Did you mean" in wrong.err
     again = llmrec("domain", "new", "hostels")
     assert again.code == 1
     assert "--force" in again.err

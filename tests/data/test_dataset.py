@@ -196,13 +196,24 @@ def test_an_empty_catalogue_says_what_was_found():
         ("products (gifts)", "shopping"),
         ("social posts (Q&A)", "social"),
         ("Books, old", "books"),
-        ("stamps", "generic"),
+        ("stamps", "stamps"),
+        ("my-shop_2 (since 1999)", "my-shop_2"),
+        ("Old stamps", "generic"),
+        (5, "5"),
         ("", "generic"),
         (None, "generic"),
     ],
 )
 def test_domain_of_meta(meta, domain):
     assert domain_of({"domain": meta}) == domain
+
+
+def test_a_domain_that_is_no_name_is_told(caplog):
+    assert domain_of({"domain": ["films"]}) == "generic"
+    assert "The domain ['films'] of the data set is no name of a domain" in caplog.text
+    caplog.clear()
+    assert domain_of({"domain": "books, old"}) == "books"
+    assert not caplog.text
 
 
 def test_domain_argument_wins_over_meta(tmp_path):
