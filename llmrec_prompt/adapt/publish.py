@@ -28,8 +28,8 @@ from llmrec_prompt.adapters import (
     Parent,
     Source,
     all_terms,
+    hashes_of,
     read_users,
-    user_hash,
     write_readme,
     write_users,
 )
@@ -145,11 +145,8 @@ def _sources(bench: Bench) -> Iterator[Source]:
 
 def users_of(bench: Bench) -> set[str]:
     """Hashes of everybody whose history was trained on or chose the checkpoint."""
-    return {
-        user_hash(population.dataset.name, user)
-        for population, _ in bench.sources
-        for user in [*population.users, *population.validation]
-    }
+    people = (population for population, _ in bench.sources)
+    return set[str]().union(*(hashes_of(p.dataset, [*p.users, *p.validation]) for p in people))
 
 
 def _licences(outcome: Outcome) -> str:

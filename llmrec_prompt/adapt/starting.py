@@ -78,7 +78,7 @@ def check_unseen(start: Path | None, people: Sequence[Population]) -> None:
     card = Card.load(start)
     for population in people:
         name, judges = population.dataset.name, population.validation
-        seen = overlap(start, name, judges) - _judges(card, population)
+        seen = overlap(start, population.dataset, judges) - _judges(card, population)
         if seen:
             raise ConfigError(
                 f"The adapter to start from, {start.name!r}, saw {len(seen)} of the {len(judges)} validation "

@@ -7,13 +7,17 @@ from llmrec_prompt.adapters.card import (
     Parent,
     Source,
     all_terms,
+)
+from llmrec_prompt.adapters.modelcard import readme, write_readme
+from llmrec_prompt.adapters.registry import Adapter, add, find, for_domain, list_adapters, remove
+from llmrec_prompt.adapters.users import (
+    count_users,
+    hashes_of,
     overlap,
     read_users,
     user_hash,
     write_users,
 )
-from llmrec_prompt.adapters.modelcard import readme, write_readme
-from llmrec_prompt.adapters.registry import Adapter, add, find, for_domain, list_adapters, remove
 from llmrec_prompt.adapters.verify import Check, require_sound, verify
 
 __all__ = [
@@ -26,8 +30,10 @@ __all__ = [
     "Source",
     "add",
     "all_terms",
+    "count_users",
     "find",
     "for_domain",
+    "hashes_of",
     "list_adapters",
     "overlap",
     "read_users",

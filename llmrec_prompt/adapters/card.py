@@ -3,7 +3,6 @@
 `card.yaml` lies beside PEFT's two files. Whose histories were trained on lies in `users.txt`, as hashes.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable
 from datetime import date
@@ -169,35 +168,6 @@ class Card(_Part):
                 f"Adapter {self.name!r} was trained with other templates of {domain!r} ({trained}, now "
                 f"{fingerprint}). Undo the change, or train anew with `llmrec adapt train`."
             )
-
-
-def user_hash(data_name: str, user_id: str) -> str:
-    """What stands for a user in `users.txt`: tells whether a user was trained on, names nobody.
-
-    >>> user_hash("films", "7") == user_hash("films", "7"), len(user_hash("films", "7"))
-    (True, 16)
-    """
-    return hashlib.sha256(f"{data_name}\0{user_id}".encode()).hexdigest()[:16]
-
-
-def write_users(folder: Path | str, hashes: Iterable[str]) -> Path:
-    """Write the hashes of the users trained on, sorted, one a line."""
-    lines = "".join(f"{value}\n" for value in sorted(set(hashes)))
-    return write_atomically(Path(folder) / USERS, lines)
-
-
-def read_users(folder: Path | str) -> frozenset[str]:
-    """The hashes of the users an adapter was trained on; none where it has no such file."""
-    try:
-        return frozenset((Path(folder) / USERS).read_text(encoding="utf-8").split())
-    except FileNotFoundError:
-        return frozenset()
-
-
-def overlap(folder: Path | str, data_name: str, users: Iterable[str]) -> set[str]:
-    """Which of these users of a data set an adapter was trained on: testing on them is a leak."""
-    trained = read_users(folder)
-    return {user for user in users if user_hash(data_name, user) in trained}
 
 
 def complaints(error: ValidationError) -> list[str]:

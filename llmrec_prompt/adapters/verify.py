@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from llmrec_prompt.adapters.card import CARD, CONFIG, README, USERS, WEIGHTS, Card, read_users
+from llmrec_prompt.adapters.card import CARD, CONFIG, README, USERS, WEIGHTS, Card
+from llmrec_prompt.adapters.users import LIKES, count_users, read_users
 from llmrec_prompt.adapters.weights import config_faults, read_config, read_pairs
 from llmrec_prompt.cache import file_hash
 from llmrec_prompt.errors import AdapterError, TemplateError
@@ -135,11 +136,11 @@ def _templates(card: Card) -> str:
 
 def _users(folder: Path, card: Card) -> str:
     users, stated = read_users(folder), sum(source.users for source in card.data)
-    if not all(re.fullmatch(r"[0-9a-f]{16}", user) for user in users):
+    if not all(re.fullmatch(rf"({LIKES})?[0-9a-f]{{16}}", user) for user in users):
         raise AdapterError(f"{USERS} holds something else than hashes")
     if stated and not users:
         raise AdapterError(f"trained on {stated} users but {USERS} names none, so no leak could be found")
-    return f"{len(users)} hashes of users trained on"
+    return f"{count_users(users)} hashes of users trained on"
 
 
 def _base(card: Card, base_hash: str) -> str:

@@ -8,6 +8,7 @@ import typer
 from llmrec_prompt.adapters import (
     Adapter,
     add,
+    count_users,
     find,
     list_adapters,
     read_users,
@@ -66,7 +67,7 @@ def summary(adapter: Adapter) -> dict[str, Any]:
 def show(name: Name, as_json: o.AsJson = False) -> None:
     """The card of an adapter: base, data, licence, metrics. Example: `llmrec adapters show movies`."""
     adapter = find(name)
-    facts = {"folder": str(adapter.folder), "users_trained_on": len(read_users(adapter.folder))}
+    facts = {"folder": str(adapter.folder), "users_trained_on": count_users(read_users(adapter.folder))}
     facts |= adapter.card.model_dump(mode="json", exclude_none=True)
     if as_json:
         print_json(facts)

@@ -140,7 +140,7 @@ def refuse_leak(exam: Exam, folder: Path | str, name: str) -> None:
         ConfigError: one of the users was trained on.
     """
     users = exam.questions.users
-    leaked = overlap(folder, exam.train.name, users)
+    leaked = overlap(folder, exam.train, users)
     if leaked:
         raise ConfigError(
             f"Adapter {name!r} was trained on {len(leaked)} of the {len(users)} users to be tested, "

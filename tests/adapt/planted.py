@@ -47,9 +47,13 @@ def plant(
     seed: int = 0,
     domain: str = "movies",
 ) -> Path:
-    """Write a data set in the two-file form; without `users` it is a catalogue alone."""
+    """Write a data set in the two-file form; without `users` it is a catalogue alone.
+
+    Ids of items differ between seeds: walks of another seed begin alike, and are nobody the same.
+    """
     folder.mkdir(parents=True)
-    rows = [{"item_id": f"i{i}", "title": title} for i, title in enumerate(titles(first))]
+    item = f"s{seed}i" if seed else "i"
+    rows = [{"item_id": f"{item}{i}", "title": title} for i, title in enumerate(titles(first))]
     (folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     meta = {"name": folder.name, "domain": domain, "licence": "CC0-1.0"}
     (folder / "meta.json").write_text(json.dumps(meta))
@@ -58,7 +62,7 @@ def plant(
             out = csv.writer(file)
             out.writerow(("user_id", "item_id", "timestamp"))
             for user, walk in enumerate(walks(users, length, step, seed)):
-                out.writerows((f"u{user}", f"i{item}", when) for when, item in enumerate(walk))
+                out.writerows((f"u{user}", f"{item}{row}", when) for when, row in enumerate(walk))
     return folder
 
 

@@ -89,7 +89,7 @@ def test_the_folder_is_sound_and_says_where_it_comes_from(tiny, ring, ring_adapt
 
 def test_no_tested_user_was_trained_on(ring, ring_adapter):
     tested = [case.user_id for case in leave_last_out(Dataset.load(ring), users=USERS, seed=0).cases]
-    assert not overlap(ring_adapter.folder, "ring", tested)
+    assert not overlap(ring_adapter.folder, Dataset.load(ring), tested)
     with pytest.raises(ConfigError, match="leak"):
         evaluate(
             Plan(

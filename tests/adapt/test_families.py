@@ -4,7 +4,7 @@ torch = pytest.importorskip("torch", reason="training is NOT TESTED: the extra [
 pytest.importorskip("peft", reason="training is NOT TESTED: the extra [hf] is not installed")
 
 from llmrec_prompt.adapt import Recipe  # noqa: E402
-from llmrec_prompt.adapters import Card, read_users, verify  # noqa: E402
+from llmrec_prompt.adapters import Card, count_users, read_users, verify  # noqa: E402
 from llmrec_prompt.templates import Prompter, load_domain  # noqa: E402
 
 pytestmark = pytest.mark.hf
@@ -42,7 +42,7 @@ def test_a_trained_folder_says_what_it_serves(tiny, ring, tmp_path, objective, m
         for name, (low, high) in card.metrics["interval"][card.data[0].name].items()
     )
     assert all(check.ok for check in verify(done.folder))
-    assert len(read_users(done.folder)) == 40
+    assert count_users(read_users(done.folder)) == 40
     assert ("nothing ranks with it" in (done.folder / "README.md").read_text()) == (
         mode in ("yes_no", "label")
     )

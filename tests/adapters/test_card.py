@@ -1,9 +1,7 @@
-import hashlib
-
 import pytest
 import yaml
 
-from llmrec_prompt.adapters import Base, Card, Parent, overlap, read_users, user_hash, write_users
+from llmrec_prompt.adapters import Base, Card, Parent
 from llmrec_prompt.errors import AdapterError
 
 from .made import BASE, card
@@ -75,18 +73,3 @@ def test_changed_templates_are_an_error_and_foreign_domains_are_not():
     made.check_template("books", "whatever")
     with pytest.raises(AdapterError, match="other templates of 'movies'"):
         made.check_template("movies", "0000")
-
-
-def test_users_are_hashed_with_their_data_set(tmp_path):
-    assert user_hash("a", "1") == hashlib.sha256(b"a\x001").hexdigest()[:16]
-    assert user_hash("a", "1") != user_hash("b", "1")
-    write_users(tmp_path, [user_hash("toy", user) for user in ("3", "1", "1")])
-    lines = (tmp_path / "users.txt").read_text().splitlines()
-    assert lines == sorted({user_hash("toy", "1"), user_hash("toy", "3")})
-    assert overlap(tmp_path, "toy", ["1", "2", "3"]) == {"1", "3"}
-    assert overlap(tmp_path, "other", ["1", "2", "3"]) == set()
-
-
-def test_no_users_file_means_no_users(tmp_path):
-    assert read_users(tmp_path) == frozenset()
-    assert overlap(tmp_path, "toy", ["1"]) == set()

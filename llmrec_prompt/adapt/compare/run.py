@@ -137,7 +137,7 @@ def check_unseen(adapter: Adapter, population: Population) -> None:
     Raises:
         ConfigError: as said.
     """
-    seen = overlap(adapter.folder, population.dataset.name, population.dataset.users)
+    seen = overlap(adapter.folder, population.dataset, population.dataset.users)
     if seen:
         raise ConfigError(
             f"Adapter {adapter.card.name!r} saw {len(seen)} users of {population.dataset.name}, so it is no "
@@ -225,7 +225,7 @@ def _drawn(settings: Mapping[Shots, Setting]) -> bool:
 def _check_untested(contestant: Contestant, exam: Exam) -> None:
     """What was trained here may know no tested user either."""
     tested = [question.user for question in exam.questions]
-    if contestant.adapter and overlap(contestant.adapter, exam.train.name, tested):
+    if contestant.adapter and overlap(contestant.adapter, exam.train, tested):
         raise ConfigError(f"{contestant.adapter.name} was trained on users to be tested: a leak.")
 
 

@@ -38,6 +38,7 @@ from llmrec_prompt.adapt.settling import Settled, settle
 from llmrec_prompt.adapt.validation import QUESTIONS, Validation, reported
 from llmrec_prompt.adapters import Source, overlap
 from llmrec_prompt.adapters.weights import MAX_RANK
+from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError, DataError
 from llmrec_prompt.progress import track
 
@@ -131,9 +132,9 @@ class Mixer:
         if not looked_at:
             raise DataError(f"{population.dataset.name} has no user to fit the mixture to. Raise `users`.")
         if mixture.method == "hub":
-            check_new(mixture, population.dataset.name, looked_at)
+            check_new(mixture, population.dataset, looked_at)
         self._shots = Shots(windows(population, texts, history, reach, users=looked_at))
-        others = population.judged_by(strangers(mixture, population.dataset.name, looked_at))
+        others = population.judged_by(strangers(mixture, population.dataset, looked_at))
         self._bench.settling = lambda: self._questions(stage, others)
         self._parts = [
             (parameter, parameter.detach().clone())
@@ -241,14 +242,14 @@ class Mixer:
         )
 
 
-def check_new(mixture: Mixture, data: str, users: Sequence[str]) -> None:
+def check_new(mixture: Mixture, dataset: Dataset, users: Sequence[str]) -> None:
     """Refuse to search on users that a parent learnt from: it would win by what it remembers of them.
 
     Raises:
         ConfigError: as said.
     """
     for parent in mixture.parents:
-        seen = overlap(parent.folder, data, users)
+        seen = overlap(parent.folder, dataset, users)
         if seen:
             raise ConfigError(
                 f"Adapter {parent.card.name!r} was trained on {len(seen)} of the {len(users)} "
@@ -256,9 +257,9 @@ def check_new(mixture: Mixture, data: str, users: Sequence[str]) -> None:
             )
 
 
-def strangers(mixture: Mixture, data: str, users: Sequence[str]) -> list[str]:
+def strangers(mixture: Mixture, dataset: Dataset, users: Sequence[str]) -> list[str]:
     """Those of these users whom no parent learnt from."""
-    known = set().union(*(overlap(parent.folder, data, users) for parent in mixture.parents))
+    known = set().union(*(overlap(parent.folder, dataset, users) for parent in mixture.parents))
     return [user for user in users if user not in known]
 
 

@@ -1,5 +1,6 @@
 """One reader per kind of folder; each returns the same `RawData`. Knows nothing about cleaning."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def read_folder(folder: Path) -> RawData:
     Raises:
         DataError: no such folder, no known kind (lists what was found and what is expected), bad content.
     """
+    if folder.name in ("", ".."):  # a data set is called after its folder, also when that is "here"
+        folder = Path(os.path.abspath(folder))
     return KINDS[kind_of(folder)][1](folder)
 
 

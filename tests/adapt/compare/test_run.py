@@ -151,7 +151,7 @@ def test_no_adapter_of_the_run_saw_a_tested_user(done, ring):
     names = ["adversarial-8", "catalogue", "composed-0", "composed-8"]
     names += ["predictive-8", "source-target-8", "target-8"]
     assert [path.name for path in found] == [f"toy-{name}" for name in names]
-    assert not any(overlap(path, "ring", tested) for path in found)
+    assert not any(overlap(path, Dataset.load(ring), tested) for path in found)
     assert Card.load(folder / "adapters/toy-source-target-8").parents[0].name == "elsewhere"
     assert not read_users(folder / "adapters/toy-catalogue")
 

@@ -89,7 +89,7 @@ def test_users_of_parents_and_shots_are_named_and_no_tested_one(tiny, ring, pare
     done = compose_on("named", Mixture(parents, (0.5, 0.5)), tmp_path, search(tiny, ring))
     assert {"0123456789abcdef"} | read_users(parents[0].folder) <= read_users(done.folder)
     tested = [case.user_id for case in leave_last_out(Dataset.load(ring), users=TEST, seed=0).cases]
-    assert not overlap(done.folder, "ring", tested)
+    assert not overlap(done.folder, Dataset.load(ring), tested)
 
 
 def test_the_search_looks_at_few_of_the_users_that_are_known(tiny, ring, parents, tmp_path):

@@ -248,3 +248,13 @@ def test_no_folder(tmp_path, name, state):
 def test_an_empty_folder_says_so(tmp_path):
     with pytest.raises(DataError, match="found: nothing; expected"):
         Dataset.load(tmp_path)
+
+
+def test_a_data_set_is_called_after_its_folder_from_inside_too(tmp_path, monkeypatch):
+    folder = tmp_path / "my_shop"
+    write_jsonl(folder / "items.jsonl", [{"item_id": "1", "title": "Cup"}])
+    monkeypatch.chdir(folder)
+    assert Dataset.load(".").name == "my_shop"
+    (folder / "deeper").mkdir()
+    monkeypatch.chdir(folder / "deeper")
+    assert Dataset.load("..").name == "my_shop"

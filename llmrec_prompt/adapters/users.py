@@ -1,0 +1,84 @@
+"""Whom an adapter was trained on, without naming anybody: hashes, for leak checks."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from llmrec_prompt.adapters.card import USERS
+from llmrec_prompt.cache import write_atomically
+from llmrec_prompt.data import Dataset
+from llmrec_prompt.errors import AdapterError
+from llmrec_prompt.types import Item
+
+FIRST = 8
+"""Liked items that tell a user, wherever the data came from: fewer are now and then somebody else's, too."""
+LIKES = "likes-"
+
+
+def user_hash(data_name: str, user_id: str) -> str:
+    """What stands for a user in `users.txt`: tells whether a user was trained on, names nobody.
+
+    >>> user_hash("films", "7") == user_hash("films", "7"), len(user_hash("films", "7"))
+    (True, 16)
+    """
+    return _digest([data_name, user_id])
+
+
+def likes_hash(items: Sequence[Item]) -> str | None:
+    """The same by the first items that a user liked, for data under another name; None if these are too few.
+
+    Later likes do not change it, nor do other ids of users.
+    """
+    return LIKES + _digest([item.item_id for item in items[:FIRST]]) if len(items) >= FIRST else None
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def hashes_of(dataset: Dataset, users: Iterable[str]) -> set[str]:
+    """What stands for users of a data set: a hash of each id, and one of the likes where there are enough."""
+    users = list(users)
+    likes = {likes_hash(dataset.history_items(user)) for user in users}
+    return {user_hash(dataset.name, user) for user in users} | {found for found in likes if found}
+
+
+def write_users(folder: Path | str, hashes: Iterable[str]) -> Path:
+    """Write the hashes of the users trained on, sorted, one a line."""
+    lines = "".join(f"{value}\n" for value in sorted(set(hashes)))
+    return write_atomically(Path(folder) / USERS, lines)
+
+
+def read_users(folder: Path | str) -> frozenset[str]:
+    """The hashes of the users an adapter was trained on; none where it has no such file.
+
+    Raises:
+        AdapterError: the file is no text.
+    """
+    path = Path(folder) / USERS
+    try:
+        return frozenset(path.read_text(encoding="utf-8").split())
+    except FileNotFoundError:
+        return frozenset()
+    except UnicodeDecodeError as error:
+        raise AdapterError(
+            f"{path} is no text. Take the file that came with the adapter."
+        ) from error
+
+
+def count_users(hashes: Iterable[str]) -> int:
+    """How many users the hashes stand for."""
+    return sum(not value.startswith(LIKES) for value in hashes)
+
+
+def overlap(folder: Path | str, dataset: Dataset, users: Iterable[str]) -> set[str]:
+    """Which of these users of a data set an adapter was trained on: testing on them is a leak.
+
+    Users are known by data set and id. Where none of a data set is, it may be one under another name (a
+    folder that was renamed, another form of the same logs): there they are known by what they liked first.
+    """
+    trained = read_users(folder)
+    named = {user for user in dataset.users if user_hash(dataset.name, user) in trained}
+    if named:
+        return named & set(users)
+    return {user for user in users if likes_hash(dataset.history_items(user)) in trained}
