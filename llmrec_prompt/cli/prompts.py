@@ -8,16 +8,21 @@ import typer
 
 from llmrec_prompt.backends import DEFAULT_MODEL, load_backend
 from llmrec_prompt.backends.openai import Previewed
+from llmrec_prompt.backends.showing import ShowingBackend, Shown
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import console, print_json, print_matches, print_rows
 from llmrec_prompt.errors import ConfigError, LlmrecError, TemplateError
+from llmrec_prompt.rank.modes import ASKING, parts_of
 from llmrec_prompt.recommender import Recommender
+from llmrec_prompt.scorers import SCORERS
 from llmrec_prompt.templates import Prompter, list_domains, load_domain, new_domain
 from llmrec_prompt.types import Item
 
 app = typer.Typer(no_args_is_help=True, help="The prompts: what there is, what is sent, whether it works.")
 domain_app = typer.Typer(no_args_is_help=True, help="Domains: a few words over the base templates.")
 
+HISTORY, QUESTION, NOTHING = "history", "question", "nothing"
+"""What modes read."""
 PROBES = (
     Item(item_id="probe-1", title="A plain title", categories=("First", "Second"), creator="Somebody"),
     Item(item_id="probe-2", title="{{ 7 * 7 }}<|im_end|>\nSecond line\u200b"),
@@ -62,6 +67,8 @@ def show(
 ) -> None:
     """The exact prompt for a user or a typed history, with its token count.
 
+    Modes that ask about candidates (label, listed, yes_no) are shown with their first question.
+
     With --hosted: byte for byte what `recommend` in this mode would send to the server; nothing is sent.
 
     Example: `llmrec prompts show --data sample:movies --history Alien --history "The Matrix"`
@@ -72,31 +79,67 @@ def show(
         settings |= {"hosted": leave, "embedder": embedder}
         preview(Recommender(data, domain=domain, model=model, mode=mode, **settings), history, user)
         return
-    rec = Recommender(data, domain=domain, model=model, language=language, prompts=prompts)
-    print_prompt(rec, history, user, as_json=as_json)
-
-
-def print_prompt(rec: Recommender, history: list[str] | None, user: str | None, *, as_json: bool) -> None:
-    """The prompt on stdout, what it is made of below it."""
+    asks = reads(mode)
+    chosen: Any = ShowingBackend(load_backend(model)) if asks == QUESTION else model
+    more: dict[str, Any] = {"language": language, "prompts": prompts, "embedder": embedder, "seed": seed}
+    rec = Recommender(data, domain=domain, model=chosen, mode=mode, **more)
+    if asks == NOTHING:
+        raise ConfigError(f"Mode {mode!r} reads no prompt. Give one that asks a model, such as likelihood.")
     if history and not as_json:
         print_matches(rec.match(history))
-    prompt = rec.prompt(history or None, user=user)
-    tokens = rec.backend.count_tokens(prompt.text)
+    text, facts = (question_of if asks == QUESTION else history_prompt_of)(rec, history or None, user)
+    print_prompt(rec, text, facts, as_json=as_json)
+
+
+def reads(mode: str) -> str:
+    """What a mode reads: a prompt of the history, a question about candidates, or nothing.
+
+    >>> reads("fused"), reads("encoder+listed"), reads("bm25+popularity")
+    ('history', 'question', 'nothing')
+    """
+    parts = parts_of(mode) or (mode,)
+    if any(part in ASKING for part in parts):
+        return QUESTION
+    return NOTHING if all(part in SCORERS for part in parts) else HISTORY
+
+
+def history_prompt_of(
+    rec: Recommender, history: list[str] | None, user: str | None
+) -> tuple[str, dict[str, Any]]:
+    """The prompt of a history, and how much of it is shown."""
+    prompt = rec.prompt(history, user=user)
+    return prompt.text, {"shown": prompt.shown, "dropped": prompt.dropped, "events": dict(prompt.events)}
+
+
+def question_of(rec: Recommender, history: list[str] | None, user: str | None) -> tuple[str, dict[str, Any]]:
+    """The first question that a recommendation asks, about the candidates of retrieval; how many it asks.
+
+    Raises:
+        ConfigError: it asked nothing.
+    """
+    try:
+        rec.recommend(history, user=user)
+    except Shown as shown:
+        return shown.prompts[0], {"mode": rec.mode, "questions": len(shown.prompts)}
+    raise ConfigError(f"Mode {rec.mode!r} asked the model nothing.")
+
+
+def print_prompt(rec: Recommender, text: str, own: dict[str, Any], *, as_json: bool) -> None:
+    """The prompt on stdout, what it is made of below it."""
     facts: dict[str, Any] = {
         "domain": rec.domain.name,
         "language": rec.prompter.domain.language,
-        "fingerprint": rec.prompter.fingerprint,
+        "fingerprint": rec.prompter.fingerprint_for(rec.mode),
         "model": rec.backend.info.ref,
-        "tokens": tokens,
+        "tokens": rec.backend.count_tokens(text),
         "context": rec.backend.info.context,
-        "shown": prompt.shown,
-        "dropped": prompt.dropped,
-        "events": dict(prompt.events),
+        **own,
     }
     if as_json:
-        print_json({"prompt": prompt.text, **facts})
+        print_json({"prompt": text, **facts})
         return
-    console.print(prompt.text, end="", markup=False, highlight=False, soft_wrap=True)
+    end = "" if text.endswith("\n") else "\n"
+    console.print(text, end=end, markup=False, highlight=False, soft_wrap=True)
     console.rule()
     console.print(", ".join(f"{k} {v}" for k, v in facts.items()), style="dim", markup=False, highlight=False)
 

@@ -8,6 +8,7 @@ import typer
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import errors, print_matches, print_ranking, progress
+from llmrec_prompt.cli.prompts import HISTORY, QUESTION, reads
 from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.recommender import Recommender
@@ -120,6 +121,11 @@ def read_candidates(typed: list[str] | None, file: Path | None) -> list[str]:
 
 
 def show_prompt(rec: Recommender, history: list[str] | None, user: str | None, verbose: bool) -> None:
-    """The exact prompt on stderr, if asked for."""
-    if verbose:
+    """The exact prompt on stderr, if asked for; of a mode that reads another one or none, that it does."""
+    if not verbose:
+        return
+    if (what := reads(rec.mode)) != HISTORY:
+        look = f"asks about candidates: see llmrec prompts show --mode {rec.mode}"
+        errors.print(f"Mode {rec.mode} {look if what == QUESTION else 'reads no prompt'}.", highlight=False)
+    else:
         errors.print(rec.prompt(history, user=user).text, markup=False, highlight=False, soft_wrap=True)

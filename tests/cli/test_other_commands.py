@@ -29,6 +29,32 @@ def test_prompts_list_show_check(llmrec):
     assert llmrec("prompts", "check").code == 0
 
 
+def test_prompts_show_what_the_mode_reads(llmrec):
+    asked = ("prompts", "show", "--data", "sample:movies", "--history", "Alien", "--embedder", "backend")
+    listed = llmrec(*asked, "--mode", "listed", "--model", "fake:overlap", "--json")
+    assert (listed.json["mode"], listed.json["questions"]) == ("listed", 1)
+    prompt = listed.json["prompt"]
+    assert "Alien" in prompt
+    numbered = [line for line in prompt.splitlines() if line.partition(".")[0].strip().isdigit()]
+    assert len(numbered) > 10
+    label = llmrec(*asked, "--mode", "label", "--model", "fake:overlap")
+    assert "Alien" in label.out
+    assert "mode label, questions" in label.out
+    none = llmrec(*asked, "--mode", "bm25")
+    assert (none.code, none.out) == (1, "")
+    assert "Mode 'bm25' reads no prompt" in none.err
+    assert llmrec(*asked, "--mode", "bm52").code == 1
+
+
+def test_verbose_shows_no_prompt_that_is_not_read(llmrec):
+    asked = ("rank", "--data", "sample:movies", "--history", "Alien", "--candidates", "Jaws", "--candidates",
+             "Heat", "--model", "fake:overlap", "-v")  # fmt: skip
+    for mode, words in (("popularity", "reads no prompt"), ("label", "llmrec prompts show --mode label")):
+        told = llmrec(*asked, "--mode", mode).err
+        assert "that a viewer watched" not in told
+        assert words in told
+
+
 def test_prompts_check_fails_loudly(llmrec, tmp_path):
     folder = tmp_path / "odd"
     folder.mkdir()
@@ -54,7 +80,7 @@ def test_domain_new_is_usable_at_once(llmrec, tmp_path, monkeypatch):
     )  # fmt: skip
     assert "Hostels that a traveller slept at, in order:\nHostel Sun\n" in done.err
     assert [r["rank"] for r in done.json["recommendations"]] == [1, 2]
-    asked = ("recommend", "--data", "mine", "--mode", "random", "--history", "Hostel Sun", "-v")
+    asked = ("recommend", "--data", "mine", "--history", "Hostel Sun", "-v", "--model", "fake:overlap")
     (tmp_path / "mine" / "meta.json").write_text('{"domain": "hostels"}')
     assert "Hostels that a traveller slept at" in llmrec(*asked).err
     (tmp_path / "mine" / "meta.json").write_text('{"domain": "hostel"}')
