@@ -47,8 +47,8 @@ def test_prompts_show_what_the_mode_reads(llmrec):
 
 
 def test_verbose_shows_no_prompt_that_is_not_read(llmrec):
-    asked = ("rank", "--data", "sample:movies", "--history", "Alien", "--candidates", "Jaws", "--candidates",
-             "Heat", "--model", "fake:overlap", "-v")  # fmt: skip
+    asked = ("rank", "--data", "sample:movies", "--history", "Alien", "--candidates", "Star Wars",
+             "--candidates", "The Matrix", "--model", "fake:overlap", "-v")  # fmt: skip
     for mode, words in (("popularity", "reads no prompt"), ("label", "llmrec prompts show --mode label")):
         told = llmrec(*asked, "--mode", mode).err
         assert "that a viewer watched" not in told
