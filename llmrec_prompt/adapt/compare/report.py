@@ -9,7 +9,7 @@ import numpy as np
 
 from llmrec_prompt.adapt.compare.plot import plot_shots
 from llmrec_prompt.cache import write_atomically
-from llmrec_prompt.errors import MissingExtra
+from llmrec_prompt.errors import ConfigError, MissingExtra
 from llmrec_prompt.evaluate.run import Row
 from llmrec_prompt.evaluate.statistics import bootstrap_interval, chance, holm, paired_test
 
@@ -35,7 +35,15 @@ def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[s
     of source+target against others on NDCG@10, `gains` those of what shots added to the source's adapter;
     `p_holm` is corrected over all of its list (Holm 1979). With several draws of the shots a user counts with
     the mean over them; `by_draw` has what each draw gave.
+
+    Raises:
+        ConfigError: there are no rows.
     """
+    if not rows:
+        raise ConfigError(
+            f"None of the methods ({', '.join(manifest['methods'])}) can do with shots "
+            f"{', '.join(sizes)}. Give more shots, or a method that needs none."
+        )
     facts = ("name", "data", "domain", "model", "model_hash", "adapters", "test", "candidates", "seed")
     seed = int(manifest["seed"])
     results: dict[str, Any] = {kind: {} for kind in manifest["negatives"]}

@@ -44,8 +44,9 @@ def compare(
         announce: is told the estimated time and memory of a training before it starts.
 
     Raises:
-        ConfigError: the folder holds another run, or one and `resume` is not set; the target has too few
-            users for the shots; an adapter saw users that it must not have seen.
+        ConfigError: the folder holds another run, or one and `resume` is not set; another process is at work
+            in it; the target has too few users for the shots; an adapter saw users that it must not have
+            seen; none of the methods can do with so few shots.
         DataError: the data does not allow it.
         AdapterError: an adapter does not fit the model or the templates.
         UnknownName: there is no such model, adapter or domain.
@@ -57,17 +58,20 @@ def compare(
     given = _named(suite, backend, target)
     folder = out or Path("runs/compare") / suite.name
     run = RunDirectory.start(folder, _manifest(suite, target, exams, backend, given), resume=resume)
-    run.mend()
-    sources = tuple(given[name] for name in suite.sources) or _from_recipe(suite, folder, target, announce)
-    parts = tuple(given[name] for name in suite.composed.of) or sources
-    setting = functools.partial(
-        Setting, suite, backend=backend, sources=sources, parts=parts, announce=announce
-    )
-    settings = [
-        {shots: setting(shots, people, folder=_place(folder, draw)) for shots, people in populations.items()}
-        for draw, populations in enumerate(draws)
-    ]
-    _fill(run, settings, exams)
+    with run.locked():
+        run.mend()
+        sources = tuple(given[name] for name in suite.sources) or _from_recipe(
+            suite, folder, target, announce
+        )
+        parts = tuple(given[name] for name in suite.composed.of) or sources
+        setting = functools.partial(
+            Setting, suite, backend=backend, sources=sources, parts=parts, announce=announce
+        )
+        settings = [
+            {shots: setting(shots, found, folder=_place(folder, draw)) for shots, found in people.items()}
+            for draw, people in enumerate(draws)
+        ]
+        _fill(run, settings, exams)
     facts = {**run.manifest, "methods": suite.methods}
     return write_report(summarise(_asked(run, suite), facts, _sizes(settings[0])), folder)
 

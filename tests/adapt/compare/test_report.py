@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from llmrec_prompt.adapt.compare.report import markdown, summarise, write_report
+from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.statistics import paired_test
 
 SIZES = {
@@ -117,3 +118,8 @@ def test_files_are_written_with_a_picture_of_every_method(tmp_path):
     assert all(f"<!-- {name} -->" in picture for name in MANIFEST["methods"])
     assert "curves.svg" in (tmp_path / "report.md").read_text()
     assert (tmp_path / "report.json").is_file()
+
+
+def test_no_rows_are_no_report():
+    with pytest.raises(ConfigError, match=r"None of the methods \(base, .*\) can do with shots 0, all"):
+        summarise([], MANIFEST, SIZES)
