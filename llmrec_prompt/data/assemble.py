@@ -39,12 +39,12 @@ def clean_log(raw: RawData, index: Mapping[str, int], cleaning: Cleaning) -> Cle
     Raises:
         DataError: there are interactions and none can be used.
     """
-    rows, names, steps = read_rows(raw, index)
+    rows, names, steps, notes = read_rows(raw, index)
     known, repeats = drop_repeats(rows.in_order())
     liked, preferred = keep_preferred(known, cleaning.preference)
     liked, core = keep_core(liked, cleaning.k_core)
     keep = np.bincount(liked.users, minlength=len(names)) > 0
-    notes = {NO_LIKES: len(np.unique(known.users)) - int(keep.sum())}
+    notes[NO_LIKES] = len(np.unique(known.users)) - int(keep.sum())
     report = CleaningReport((*steps, repeats, preferred, core), {k: v for k, v in notes.items() if v})
     code = (np.cumsum(keep) - 1).astype(np.int32)
     users = tuple(name for name, kept in zip(names, keep.tolist(), strict=True) if kept)
@@ -57,8 +57,8 @@ def _recode(rows: Rows, keep: Mask, code: Ints) -> Rows:
     return Rows(code[kept.users], kept.items, kept.ratings, kept.times)
 
 
-def read_rows(raw: RawData, index: Mapping[str, int]) -> tuple[Rows, list[str], list[Step]]:
-    """Rows in file order without invalid ones and unknown items; user names by code; the two steps.
+def read_rows(raw: RawData, index: Mapping[str, int]) -> tuple[Rows, list[str], list[Step], dict[str, int]]:
+    """Rows in file order without invalid ones and unknown items; user names by code; the two steps; notes.
 
     Raises:
         DataError: there are rows and none can be used, for instance when the ids of the two files differ.
@@ -77,15 +77,23 @@ def read_rows(raw: RawData, index: Mapping[str, int]) -> tuple[Rows, list[str], 
     rows = Rows(users, items, ratings, times).take(known)
     before, after = int(valid.sum()), len(rows)
     unknown = make_step("unknown items", before, after, {"item not in the catalogue": before - after})
-    steps = [invalid, unknown]
+    steps, ids = [invalid, unknown], _strangers(item_names, valid & (items < 0), index)
     if not after and invalid.rows_before:
-        raise DataError(_all_lost(raw.name, steps))
-    return rows, list(codes), steps
+        raise DataError(_all_lost(raw.name, steps, ids))
+    notes = {f"rows with an unknown item{ids}": before - after} if ids else {}
+    return rows, list(codes), steps, notes
 
 
-def _all_lost(name: str, steps: list[Step]) -> str:
+def _strangers(names: list[str], unknown: Mask, index: Mapping[str, int]) -> str:
+    """An id that the catalogue lacks beside one that it has: often only the spelling differs."""
+    first = np.flatnonzero(unknown)[:1].tolist()
+    return f" (such as {names[first[0]]!r}; the catalogue has {next(iter(index), '')!r})" if first else ""
+
+
+def _all_lost(name: str, steps: list[Step], ids: str) -> str:
     why = ", ".join(f"{count} x {reason}" for step in steps for reason, count in step.why.items())
-    return f"No interaction of {name} can be used: {why}; correct the file, or remove it to use items alone."
+    remedy = "correct the file, or remove it to use items alone"
+    return f"No interaction of {name} can be used: {why}{ids}; {remedy}."
 
 
 def _invalid_step(faults: Mapping[str, Mask], malformed: int) -> tuple[Mask, Step]:

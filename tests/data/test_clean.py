@@ -98,8 +98,8 @@ def test_no_usable_row_is_an_error():
     with pytest.raises(DataError) as caught:
         read_rows(raw, {"i0": 0})
     assert str(caught.value) == (
-        "No interaction of t can be used: 1 x timestamp that is no number, 1 x item not in the catalogue; "
-        "correct the file, or remove it to use items alone."
+        "No interaction of t can be used: 1 x timestamp that is no number, 1 x item not in the catalogue "
+        "(such as 'x1'; the catalogue has 'i0'); correct the file, or remove it to use items alone."
     )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from llmrec_prompt.data.files import read_text
 from llmrec_prompt.errors import DataError
 
+OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 END = ","
 """A line after the last one: it is a record of its own unless a quote is still open before it."""
 
@@ -28,7 +29,7 @@ def read_csv(path: Path) -> CsvRows:
     to be correct, for it may be a quote that nobody closed and the rows that it took for text.
 
     Raises:
-        DataError: not UTF-8, not CSV, or a quote left open (names the line).
+        DataError: not UTF-8, not CSV, separated by something else, or a quote left open (names the line).
     """
     text = io.StringIO(read_text(path), newline="")
     lines: list[str] = []  # of the record that is being read
@@ -45,8 +46,23 @@ def read_csv(path: Path) -> CsvRows:
     except csv.Error as exc:
         raise DataError(_complaint(path, reader.line_num, len(lines), str(exc))) from exc
     header = [name.strip() for name in rows[0]] if len(rows) > 1 else []
+    _check_separator(path, header)
     notes = {f"{path.name} rows that go over several lines": several} if several else {}
     return CsvRows(header, rows[1:-1], notes)
+
+
+def _check_separator(path: Path, header: list[str]) -> None:
+    """Refuse a header that is one field to us and several to whoever wrote it.
+
+    Raises:
+        DataError: as said.
+    """
+    others = [name for sign, name in OTHERS.items() if len(header) == 1 and sign in header[0]]
+    if others:
+        raise DataError(
+            f"{path} is separated by {others[0]}: its header is {header[0]!r}. Save it with commas, and with "
+            "points in numbers."
+        )
 
 
 def _keeping(text: io.StringIO, lines: list[str]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What every reader returns: rows as they stand in the files, nothing judged. Knows no file formats."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from llmrec_prompt.data.impressions import Impressions
 from llmrec_prompt.errors import DataError
 
+WHOLE = re.compile(r"\d+\.0|")
 Value = str | float | None
 """A cell that should hold a number: text from a CSV, a number from Parquet, or nothing."""
 
@@ -62,6 +64,17 @@ def split_rows(lines: Iterable[Sequence[str]], width: int) -> tuple[list[Sequenc
         return rows, 0
     fitting = [[*row, *[""] * (width - len(row))] for row in rows if len(row) <= width]
     return list(fitting), len(rows) - len(fitting)
+
+
+def whole_ids(column: Sequence[str]) -> Sequence[str]:
+    """Ids without ".0" where all of a column have it: so pandas writes whole numbers where some are missing.
+
+    >>> whole_ids(["11.0", "", "2.0"]), whole_ids(["11.0", "2"])
+    (['11', '', '2'], ['11.0', '2'])
+    """
+    if any(cell and not WHOLE.fullmatch(cell.strip()) for cell in column):
+        return column
+    return [cell.strip().removesuffix(".0") for cell in column]
 
 
 def pick_columns(rows: Sequence[Sequence[str]], places: Sequence[int | None]) -> list[Sequence[Any]]:

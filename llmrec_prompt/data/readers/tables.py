@@ -17,7 +17,7 @@ from typing import Any
 from llmrec_prompt.data.files import read_text
 from llmrec_prompt.data.impressions import read_impressions
 from llmrec_prompt.data.readers.csv_rows import read_csv
-from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows
+from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows, whole_ids
 from llmrec_prompt.errors import DataError, MissingExtra
 
 ITEM_FILES = ("items.jsonl", "items.csv", "items.parquet")
@@ -182,7 +182,9 @@ def fill_log(raw: RawData, path: Path) -> None:
     raw.notes |= notes
     cells, raw.malformed = split_rows(lines, len(header))
     places = [header.index(name) if name in header else None for name in _LOG_COLUMNS]
-    raw.users, raw.item_ids, raw.ratings, raw.timestamps = pick_columns(cells, places)
+    users, item_ids, raw.ratings, raw.timestamps = pick_columns(cells, places)
+    as_they_stand = not {str(row.get("item_id")) for row in raw.items}.isdisjoint(item_ids)
+    raw.users, raw.item_ids = whole_ids(users), item_ids if as_they_stand else whole_ids(item_ids)
 
 
 _LOG_COLUMNS = ("user_id", "item_id", "rating", "timestamp")

@@ -89,6 +89,43 @@ def test_csv_cells_come_back(tmp_path, pairs):
     assert [(row["item_id"], row["title"]) for row in read_folder(tmp_path).items] == pairs
 
 
+@pytest.mark.parametrize(
+    ("log", "users", "likes"),
+    [
+        (["1.0,11.0", "2.0,12.0"], ("1", "2"), 2),
+        (["1.0,11.0", ",12.0"], ("1",), 1),
+        (["1.0,11", "2,12"], ("1.0", "2"), 2),
+        (["1,11.0", "2,12"], ("2",), 1),
+    ],
+)
+def test_whole_numbers_that_pandas_wrote_as_floats(tmp_path, log, users, likes):
+    write_jsonl(tmp_path / "items.jsonl", [{"item_id": n, "title": f"T{n}"} for n in (11, 12)])
+    write_lines(tmp_path / "interactions.csv", ["user_id,item_id", *log])
+    data = Dataset.load(tmp_path)
+    assert (data.users, len(list(data.interactions))) == (users, likes)
+
+
+def test_ids_that_end_so_in_the_catalogue_too_stay(tmp_path):
+    write_jsonl(tmp_path / "items.jsonl", [{"item_id": "11.0", "title": "T"}])
+    write_lines(tmp_path / "interactions.csv", ["user_id,item_id", "u,11.0"])
+    assert [seen.item_id for seen in Dataset.load(tmp_path).history("u")] == ["11.0"]
+
+
+def test_an_unknown_item_is_shown_beside_a_known_one(tmp_path):
+    write_jsonl(tmp_path / "items.jsonl", [{"item_id": "a-1", "title": "T"}])
+    write_lines(tmp_path / "interactions.csv", ["user_id,item_id", "u,a-1", "u,A-1", "v,A-2"])
+    words = "rows with an unknown item (such as 'A-1'; the catalogue has 'a-1')"
+    assert Dataset.load(tmp_path).report.notes[words] == 2
+
+
+@pytest.mark.parametrize(("sign", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_another_separator_is_named(tmp_path, sign, name):
+    write_jsonl(tmp_path / "items.jsonl", [{"item_id": "a", "title": "T"}])
+    write_lines(tmp_path / "interactions.csv", [sign.join(["user_id", "item_id"]), sign.join(["u", "a"])])
+    with pytest.raises(DataError, match=f"is separated by {name}.*Save it with commas"):
+        Dataset.load(tmp_path)
+
+
 def test_quotes_within_a_line_and_around_several_lines(tmp_path):
     lines = ["item_id,title,creator", '1,"Weird Al" X,5" disc', '2,"Two', 'lines, ""one"" title",B', '3,C"D"']
     write_lines(tmp_path / "items.csv", lines)
