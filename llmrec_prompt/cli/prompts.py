@@ -1,6 +1,7 @@
 """`llmrec prompts list | show | check` and `llmrec domain new`."""
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -227,8 +228,10 @@ def new(
     Example: `llmrec domain new hostels --noun hostel --person traveller --verb "stayed at"`
     """
     fields = {"noun": noun, "nouns": nouns, "person": person, "verb": verb, "item": item}
+    with tempfile.TemporaryDirectory() as tried:  # what cannot be rendered is not written
+        domain = load_domain(str(new_domain(name, Path(tried), **fields)))
+        check_prompter(Prompter(domain, prompts=folder if folder.is_dir() else None), None)
     path = new_domain(name, folder, force=force, **fields)
-    check_prompter(Prompter(load_domain(str(path)), prompts=folder), None)
     console.print(path.read_text(encoding="utf-8"), end="", markup=False, highlight=False)
     console.print(
         f"Written to {path}. Use it with --domain {name} in this folder, or --domain {path}.", markup=False

@@ -1,5 +1,6 @@
 """What rankers took in earlier runs on this machine, so that the next run can be estimated."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -70,7 +71,9 @@ def record(plan: Plan, costs: Mapping[str, Mapping[str, Any]]) -> None:
                 item_tokens=cost.get("prepare_tokens", 0) / items,
                 build_seconds=cost.get("build_seconds", 0.0),
             )
-    write_atomically(_path(), json.dumps({key: asdict(rate) for key, rate in found.items()}, indent=1) + "\n")
+    text = json.dumps({key: asdict(rate) for key, rate in found.items()}, indent=1) + "\n"
+    with contextlib.suppress(OSError):  # no cache is a reason not to show what was found
+        write_atomically(_path(), text)
 
 
 def _path() -> Path:

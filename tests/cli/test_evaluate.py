@@ -281,3 +281,14 @@ def test_probes_print_tables_or_json_and_say_what_was_refused(llmrec):
     ).json
     assert set(found) == {"facts", "position", "refused"}
     assert llmrec(*ask, "--probes", "places", "--model", "fake:overlap").code == 1
+
+
+def test_a_cache_that_cannot_be_written_hides_no_result(llmrec, shop, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path / "file" / "cache"))
+    done = llmrec(
+        "eval", "run", "--data", shop, "--users", 5, "--model", "fake:overlap", "--rankers",
+        "random,embedding,likelihood", "--out", tmp_path / "r", *COMMON,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert set(done.json["rankers"]) == {"random", "embedding", "likelihood"}

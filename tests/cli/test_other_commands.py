@@ -92,6 +92,18 @@ def test_domain_new_is_usable_at_once(llmrec, tmp_path, monkeypatch):
     assert "--force" in again.err
 
 
+def test_a_domain_that_cannot_be_rendered_is_not_written(llmrec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong = llmrec("domain", "new", "tm", "--item", "{{ item.title")
+    assert wrong.code == 1
+    assert "domain.yaml" in wrong.err
+    assert not (tmp_path / "prompts").exists()
+    assert llmrec("domain", "new", "tm").code == 0
+    kept = (tmp_path / "prompts" / "tm" / "domain.yaml").read_bytes()
+    assert llmrec("domain", "new", "tm", "--force", "--item", "{{ item.title").code == 1
+    assert (tmp_path / "prompts" / "tm" / "domain.yaml").read_bytes() == kept
+
+
 def test_data_inspect_counts_what_is_dropped(llmrec, tmp_path):
     (tmp_path / "items.jsonl").write_text('{"item_id": "a", "title": "A"}\n{"item_id": "b", "title": "B"}\n')
     rows = "user_id,item_id,rating\n1,a,5\n1,a,4\n1,zzz,5\n2,b,1\n2,a,3\n,a,3\n"
