@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from llmrec_prompt.backends import Hosted
+from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.rank import MODES
 
 Data = Annotated[str, typer.Option("--data", help="Folder of a data set, or sample:NAME.", metavar="DIR")]
@@ -63,6 +64,9 @@ def leave(hosted: bool, base_url: str | None, settings: Path | None, **changes: 
     """What the options allow: nothing without --hosted.
 
     Raises:
-        ConfigError: settings that cannot be meant.
+        ConfigError: settings that cannot be meant, or that would be of no use without --hosted.
     """
+    if not hosted and (base_url or settings):
+        given = "--base-url" if base_url else "--hosted-settings"
+        raise ConfigError(f"{given} needs --hosted, which allows that titles are sent to a server.")
     return Hosted.load(settings, base_url=base_url, **changes) if hosted else None

@@ -9,6 +9,7 @@ import typer
 from llmrec_prompt.backends import DEFAULT_MODEL, hosting
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import console, errors, print_json, print_rows, progress
+from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate import Plan
 from llmrec_prompt.evaluate.probing import PROBES, Probing
 from llmrec_prompt.evaluate.probing import probe as probe_plan
@@ -53,6 +54,8 @@ def probe(
     with progress():
         found = probe_plan(Probing(plan, _names(probes), _names(attributes), k))
     print_json(found) if as_json else print_probes(found)
+    if not any(found.get(name) for name in PROBES):
+        raise ConfigError(f"Nothing could be asked: {next(iter(found['refused'].values()), 'no question')}")
 
 
 def _names(text: str) -> tuple[str, ...]:

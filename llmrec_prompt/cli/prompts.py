@@ -229,7 +229,7 @@ def new(
     """
     fields = {"noun": noun, "nouns": nouns, "person": person, "verb": verb, "item": item}
     with tempfile.TemporaryDirectory() as tried:  # what cannot be rendered is not written
-        domain = load_domain(str(new_domain(name, Path(tried), **fields)))
+        domain = load_domain(str(new_domain(name, Path(tried), force=True, **fields)))
         check_prompter(Prompter(domain, prompts=folder if folder.is_dir() else None), None)
     path = new_domain(name, folder, force=force, **fields)
     console.print(path.read_text(encoding="utf-8"), end="", markup=False, highlight=False)

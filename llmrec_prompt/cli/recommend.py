@@ -12,6 +12,7 @@ from llmrec_prompt.cli.prompts import HISTORY, QUESTION, reads
 from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.recommender import Recommender
+from llmrec_prompt.types import Ranking
 
 
 def recommend(
@@ -50,6 +51,8 @@ def recommend(
         ranking = rec.recommend(history, user=user, k=k, explain=explain, exclude_consumed=not consumed)
     show_prompt(rec, history, user, verbose)
     print_ranking(ranking, as_json=as_json)
+    if explain:
+        say_why_without(ranking, len(rec.history(history, user=user)))
 
 
 def rank(
@@ -91,6 +94,17 @@ def rank(
         ranking = rec.rank(history, candidates=chosen, user=user, explain=explain)
     show_prompt(rec, history, user, verbose)
     print_ranking(ranking, as_json=as_json)
+    if explain:
+        say_why_without(ranking, len(rec.history(history, user=user)))
+
+
+def say_why_without(ranking: Ranking, seen: int) -> None:
+    """Why no line has reasons, where none has."""
+    if not any(line.reasons for line in ranking.recommendations):
+        why = "no history item raises the score of any of them"
+        if seen < 2:
+            why = "they come of leaving history items out one by one, which takes two"
+        errors.print(f"No reasons: {why}.", style="yellow", highlight=False)
 
 
 def show_matches(rec: Recommender, texts: list[str] | None, *, near: bool = True) -> None:

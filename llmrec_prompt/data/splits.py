@@ -82,9 +82,10 @@ def leave_last_out(
         if len(liked) > min_history + back
     ]
     if not cases:
+        fewer = "use a protocol that needs fewer (leave-last-out), or " if min_history > 1 else ""
         raise DataError(
             f"No user of {dataset.name} has {min_history + back + 1} liked items (of {len(dataset.users)} "
-            "users); lower min_history or load interactions."
+            f"users); {fewer}load more interactions."
         )
     chosen = choose(cases, users, seed, among)
     train = dataset.without((case.user_id, item) for case in chosen for item in ids[case.user_id][place:])

@@ -96,7 +96,7 @@ class Suite(_Strict):
     popularity_weight: float | None = None
     baseline: str | None = None
     """The ranker that the others are held against; popularity if None."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     prices: dict[str, float] = {}
     """For hosted models, what a million tokens costs; only `--dry-run` reads it."""
 

@@ -122,6 +122,7 @@ def test_export_writes_a_twin_that_both_engines_agree_on(llmrec, tmp_path):
     out = tmp_path / "out" / "a.gguf"
     done = llmrec("adapters", "export", tmp_path / "run", "--gguf", out, "--vllm", "--llama-server", "--json")
     assert done.code == 0, done.err
+    assert f"Writing {out}, then both engines load the base" in " ".join(done.err.split())
     check = done.json["check"]
     assert check["ok"]
     assert check["score_gap"] <= check["tolerance"] < 0.2 < check["effect"]

@@ -292,3 +292,13 @@ def test_a_cache_that_cannot_be_written_hides_no_result(llmrec, shop, tmp_path, 
     )  # fmt: skip
     assert done.code == 0, done.err
     assert set(done.json["rankers"]) == {"random", "embedding", "likelihood"}
+
+
+def test_a_probe_that_could_ask_nothing_fails(llmrec):
+    done = llmrec(
+        "eval", "probe", "--data", "sample:movies", "--users", 4, "--candidates", 5, "--model",
+        "fake:overlap", "--probes", "attributes", "--rankers", "bm25", "--json",
+    )  # fmt: skip
+    assert done.code == 1
+    assert "Nothing could be asked: bm25 reads no prompt" in done.err
+    assert done.json["refused"]

@@ -58,3 +58,10 @@ def test_an_evaluation_goes_through_the_server_if_it_may(llmrec, server, tmp_pat
     assert done.code == 0, done.err
     assert json.loads(done.out)["users"] == 3
     assert len(server.bodies("/completions")) >= 3 * 4
+
+
+@pytest.mark.parametrize("option", ["--base-url", "--hosted-settings"])
+def test_what_is_of_no_use_without_leave_says_so(llmrec, option):
+    done = llmrec("recommend", "--data", "sample:movies", "--history", "Alien", option, "http-or-file")
+    assert done.code == 1
+    assert f"{option} needs --hosted" in done.err

@@ -275,3 +275,12 @@ def test_help_has_an_example(llmrec, command):
     done = llmrec(*command.split(), "--help")
     assert done.code == 0
     assert "Example" in done.out
+
+
+@pytest.mark.parametrize("command", [("recommend", "-k", 2), ("rank", "--candidates", "Star Wars")])
+def test_no_reasons_are_not_no_word(llmrec, command):
+    asked = (*command, "--data", "sample:movies", "--mode", "bm25", "--explain")
+    one = llmrec(*asked, "--history", "Alien")
+    assert one.code == 0, one.err
+    assert "No reasons: they come of leaving history items out one by one, which takes two" in one.err
+    assert "No reasons" not in llmrec(*asked, "--history", "Alien", "--history", "The Matrix").err

@@ -85,7 +85,8 @@ def test_nobody_eligible():
     with pytest.raises(DataError) as caught:
         leave_last_out(crowd(2), users=None, seed=0, min_history=3)
     assert str(caught.value) == (
-        "No user of crowd has 4 liked items (of 2 users); lower min_history or load interactions."
+        "No user of crowd has 4 liked items (of 2 users); use a protocol that needs fewer "
+        "(leave-last-out), or load more interactions."
     )
 
 

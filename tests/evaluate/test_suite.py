@@ -91,6 +91,7 @@ def test_a_product_of_everything_asks_rankers_without_a_model_once():
             {"data": [{"data": "x", "adapter": "y"}]},
             "Unknown key 'data.0.adapter'. Did you mean 'data.0.adapters'?",
         ),
+        ({"seed": -1}, "seed: Input should be greater than or equal to 0 (found -1)"),
         ({"users": 0}, "users: Input should be greater than or equal to 1 (found 0)"),
         ({"candidates": "many"}, "candidates: Input should be a valid integer"),
         ({"name": "A suite"}, "name: String should match pattern"),

@@ -87,9 +87,10 @@ class OpenAIBackend:
         if known is not None:
             return known
         if self.hosted.preview:
+            place = f" --base-url {self.hosted.base_url}" if self.hosted.base_url else ""
             raise ConfigError(
                 f"What would be sent depends on what the server of {ref} gives, which is not known yet. "
-                f"Run once: llmrec models show {ref} --hosted"
+                f"Run once: llmrec models show {ref} --hosted{place}"
             )
         epoch = repr(time.time_ns()) if self.hosted.refresh else last_epoch(base_url, model)
         found = probe(self._client, model, ref).model_copy(update={"epoch": epoch})

@@ -150,5 +150,6 @@ def test_a_preview_is_what_is_sent_byte_for_byte(mode):
 
 
 def test_a_preview_of_an_unknown_server_says_how_it_becomes_known(no_sockets):
-    with pytest.raises(ConfigError, match=f"Run once: llmrec models show {REF} --hosted"):
+    words = f"Run once: llmrec models show {REF} --hosted --base-url http://127.0.0.1:9/v1"
+    with pytest.raises(ConfigError, match=words):
         load_backend(REF, hosted=Hosted(base_url="http://127.0.0.1:9/v1", preview=True))
