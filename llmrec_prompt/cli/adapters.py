@@ -165,7 +165,7 @@ def export(
     result: dict[str, Any] = {}
     if gguf is not None:
         then = ", then both engines load the base and are compared" if check else ""
-        errors.print(f"Writing {gguf}{then} …", style="dim", markup=False, highlight=False)
+        errors.print(f"Writing {gguf}{then} …", style="dim", highlight=False, soft_wrap=True)
         parity = export_twin(adapter, base, gguf, check=check)
         result |= {"gguf": str(gguf), "check": None if parity is None else parity.as_dict()}
     if vllm:

@@ -1,5 +1,7 @@
 """`llmrec data inspect | convert`."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +9,7 @@ import numpy as np
 import typer
 
 from llmrec_prompt.cli import options as o
-from llmrec_prompt.cli.output import console, print_json, print_rows
+from llmrec_prompt.cli.output import console, errors, print_json, print_rows
 from llmrec_prompt.data import Cleaning, Dataset, write_two_file
 from llmrec_prompt.data.readers import KINDS, kind_of
 from llmrec_prompt.data.samples import SAMPLE
@@ -26,20 +28,27 @@ def cleaning(preference: str, k_core: int) -> Cleaning:
 
 
 Preference = Annotated[
-    str, typer.Option(help="When a rating counts as liked: auto, none, user-mean or a threshold such as 3.5.")
+    str | None,
+    typer.Option(
+        help="Try when a rating counts as liked: auto, none, user-mean or a threshold such as 3.5; "
+        "as meta.json says by default, else auto."
+    ),
 ]
-KCore = Annotated[int, typer.Option("--k-core", help="Keep users and items with at least this many rows.")]
+KCore = Annotated[
+    int | None, typer.Option("--k-core", help="Try to keep users and items with so many rows alone.")
+]
 
 
 @app.command()
 def inspect(
     folder: Annotated[str, typer.Argument(help="Folder of a data set, or sample:NAME.", metavar="DIR")],
-    preference: Preference = "auto",
-    k_core: KCore = 0,
+    preference: Preference = None,
+    k_core: KCore = None,
     as_json: o.AsJson = False,
 ) -> None:
     """What a data set holds and what cleaning drops. Example: `llmrec data inspect sample:movies`."""
-    dataset = Dataset.load(folder, cleaning=cleaning(preference, k_core))
+    tried = None if preference is None and k_core is None else cleaning(preference or "auto", k_core or 0)
+    dataset = Dataset.load(folder, cleaning=tried)
     facts = describe(dataset)
     if as_json:
         print_json({**facts, "cleaning": dataset.report.as_dict()})
@@ -53,6 +62,10 @@ def inspect(
     print_rows(["cleaning step", "rows before", "rows after", "dropped"], rows)
     for note, value in dataset.report.notes.items():
         console.print(f"{note}: {value}", style="dim", markup=False, highlight=False)
+    if tried is not None:
+        block = json.dumps({"cleaning": asdict(tried)})
+        remark = f"For all commands to clean so, put into meta.json: {block}"
+        errors.print(remark, highlight=False, soft_wrap=True)
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

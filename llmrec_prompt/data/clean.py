@@ -6,6 +6,7 @@ what the user liked. Knows nothing about files.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -13,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec_prompt.data.rows import Mask, Rows, first_of_each_pair
-from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.errors import ConfigError, DataError
 
 Preference = Literal["auto", "none", "user-mean"] | float
+KEYS = frozenset({"preference", "k_core"})
+"""What meta.json may say of cleaning."""
 LIKED_SHARE = 0.7
 """The share of a rating scale's top from which a rating says "liked", where nobody says otherwise."""
 
@@ -46,6 +49,22 @@ class Cleaning:
             )
         if self.k_core < 0:
             raise ConfigError(f"k_core is {self.k_core}; give 0 (off) or more.")
+
+
+def cleaning_of(meta: Mapping[str, Any]) -> Cleaning:
+    """What a data set's meta.json says in `cleaning`, such as {"preference": 4, "k_core": 5}.
+
+    Raises:
+        DataError: it is something else.
+        ConfigError: a setting that cannot be meant.
+    """
+    said = meta.get("cleaning", {})
+    if not isinstance(said, Mapping) or set(said) - KEYS or type(said.get("k_core", 0)) is not int:
+        raise DataError(
+            f"'cleaning' in meta.json is {said!r:.100}; give an object of preference ('auto', 'none', "
+            "'user-mean' or a number) and k_core (a whole number)."
+        )
+    return Cleaning(**said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from llmrec_prompt.data.assemble import CleanLog, clean_log
 from llmrec_prompt.data.catalogue import build_items
-from llmrec_prompt.data.clean import Cleaning, CleaningReport
+from llmrec_prompt.data.clean import Cleaning, CleaningReport, cleaning_of
 from llmrec_prompt.data.domain import domain_of
 from llmrec_prompt.data.impressions import Impression, Impressions
 from llmrec_prompt.data.readers import RawData, read_folder
@@ -50,7 +50,7 @@ class Dataset:
         Args:
             path: the folder; items without interactions are fine.
             domain: overrides the one in meta.json.
-            cleaning: how ratings become preferences; `Cleaning()` by default.
+            cleaning: how ratings become preferences; by default as meta.json says, else `Cleaning()`.
 
         Raises:
             DataError: the folder or a file in it cannot be read as a data set.
@@ -74,7 +74,8 @@ class Dataset:
             DataError: the catalogue is empty, or there are interactions and none can be used.
         """
         items, step, notes = build_items(raw.items, raw.name)
-        log = clean_log(raw, {item.item_id: row for row, item in enumerate(items)}, cleaning or Cleaning())
+        rows = {item.item_id: row for row, item in enumerate(items)}
+        log = clean_log(raw, rows, cleaning or cleaning_of(raw.meta))
         report = CleaningReport((step, *log.report.steps), {**raw.notes, **notes, **log.report.notes})
         log = replace(log, report=report)
         made = cls(items, log, name=raw.name, domain=domain or domain_of(raw.meta), meta=raw.meta)

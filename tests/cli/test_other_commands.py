@@ -117,6 +117,34 @@ def test_data_inspect_counts_what_is_dropped(llmrec, tmp_path):
     assert llmrec("data", "inspect", tmp_path).code == 0
 
 
+def test_cleaning_that_was_tried_can_be_kept(llmrec, tmp_path):
+    """What inspect shows is what every command reads, once meta.json says so."""
+    (tmp_path / "items.jsonl").write_text('{"item_id": "a", "title": "A"}\n{"item_id": "b", "title": "B"}\n')
+    rows = "user_id,item_id,rating\n1,a,5\n1,b,4\n2,a,4\n2,b,3\n3,a,1\n"
+    (tmp_path / "interactions.csv").write_text(rows)
+    plain = Dataset.load(tmp_path)
+    tried = llmrec("data", "inspect", tmp_path, "--preference", 5)
+    block = tried.err.partition("put into meta.json: ")[2]
+    assert json.loads(block) == {"cleaning": {"preference": 5.0, "k_core": 0}}
+    found = llmrec("data", "inspect", tmp_path, "--preference", 5, "--json").json
+    assert (found["users"], found["liked"]) == (1, 1)
+    (tmp_path / "meta.json").write_text(block)
+    kept = llmrec("data", "inspect", tmp_path, "--json").json
+    assert kept["fingerprint"] == found["fingerprint"] == Dataset.load(tmp_path).fingerprint
+    assert llmrec("data", "inspect", tmp_path, "--preference", "auto", "--json").json["liked"] == 3
+    (tmp_path / "meta.json").write_text("{}")
+    assert Dataset.load(tmp_path).fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize("said", ['"user-mean"', '{"kcore": 5}', '{"k_core": "5"}', '{"preference": "best"}'])
+def test_cleaning_that_cannot_be_meant_is_one_line(llmrec, tmp_path, said):
+    (tmp_path / "items.jsonl").write_text('{"item_id": "a", "title": "A"}\n')
+    (tmp_path / "meta.json").write_text(f'{{"cleaning": {said}}}')
+    done = llmrec("data", "inspect", tmp_path)
+    assert done.code == 1
+    assert "preference" in done.err
+
+
 def test_data_convert_round_trip(llmrec, tmp_path):
     done = llmrec("data", "convert", "auto", "sample:movies", tmp_path / "copy")
     assert done.code == 0
