@@ -8,7 +8,7 @@ all users' logs but the targets; the methods themselves know the logs of their s
 import functools
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,20 +60,23 @@ def compare(
     run = RunDirectory.start(folder, _manifest(suite, target, exams, backend, given), resume=resume)
     with run.locked():
         run.mend()
-        sources = tuple(given[name] for name in suite.sources) or _from_recipe(
-            suite, folder, target, announce
-        )
+        sources = tuple(given[name] for name in suite.sources)
+        sources = sources or _from_recipe(suite, folder, target, announce)
         parts = tuple(given[name] for name in suite.composed.of) or sources
         setting = functools.partial(
             Setting, suite, backend=backend, sources=sources, parts=parts, announce=announce
         )
-        settings = [
-            {shots: setting(shots, found, folder=_place(folder, draw)) for shots, found in people.items()}
-            for draw, people in enumerate(draws)
-        ]
+        settings = [_settings(setting, people, _place(folder, n)) for n, people in enumerate(draws)]
         _fill(run, settings, exams)
     facts = {**run.manifest, "methods": suite.methods}
     return write_report(summarise(_asked(run, suite), facts, _sizes(settings[0])), folder)
+
+
+def _settings(
+    setting: Callable[..., Setting], people: Mapping[Shots, Population], folder: Path
+) -> dict[Shots, Setting]:
+    """Those of every number of shots of a draw."""
+    return {shots: setting(shots, population, folder=folder) for shots, population in people.items()}
 
 
 def _fill(run: RunDirectory, draws: Sequence[Mapping[Shots, Setting]], exams: Mapping[str, Exam]) -> None:
