@@ -61,9 +61,7 @@ def read_users(folder: Path | str) -> frozenset[str]:
     except FileNotFoundError:
         return frozenset()
     except UnicodeDecodeError as error:
-        raise AdapterError(
-            f"{path} is no text. Take the file that came with the adapter."
-        ) from error
+        raise AdapterError(f"{path} is no text. Take the file that came with the adapter.") from error
 
 
 def count_users(hashes: Iterable[str]) -> int:
