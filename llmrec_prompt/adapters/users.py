@@ -8,7 +8,7 @@ from llmrec_prompt.adapters.card import USERS
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import AdapterError
-from llmrec_prompt.types import Item
+from llmrec_prompt.types import Interaction
 
 FIRST = 8
 """Liked items that tell a user, wherever the data came from: fewer are now and then somebody else's, too."""
@@ -24,12 +24,16 @@ def user_hash(data_name: str, user_id: str) -> str:
     return _digest([data_name, user_id])
 
 
-def likes_hash(items: Sequence[Item]) -> str | None:
-    """The same by the first items that a user liked, for data under another name; None if these are too few.
+def likes_hash(liked: Sequence[Interaction]) -> str | None:
+    """The same by the first items that a user liked, for data under another name; None if they tell nobody.
 
-    Later likes do not change it, nor do other ids of users.
+    Later likes do not change it, nor do other ids of users. Too few tell nobody, nor do undated ones: a file
+    that is sorted by item gives strangers the same first items.
     """
-    return LIKES + _digest([item.item_id for item in items[:FIRST]]) if len(items) >= FIRST else None
+    first = liked[:FIRST]
+    if len(first) < FIRST or any(like.timestamp is None for like in first):
+        return None
+    return LIKES + _digest([like.item_id for like in first])
 
 
 def _digest(parts: Sequence[str]) -> str:
@@ -39,7 +43,7 @@ def _digest(parts: Sequence[str]) -> str:
 def hashes_of(dataset: Dataset, users: Iterable[str]) -> set[str]:
     """What stands for users of a data set: a hash of each id, and one of the likes where there are enough."""
     users = list(users)
-    likes = {likes_hash(dataset.history_items(user)) for user in users}
+    likes = {likes_hash(dataset.history(user)) for user in users}
     return {user_hash(dataset.name, user) for user in users} | {found for found in likes if found}
 
 
@@ -75,8 +79,10 @@ def overlap(folder: Path | str, dataset: Dataset, users: Iterable[str]) -> set[s
     Users are known by data set and id. Where none of a data set is, it may be one under another name (a
     folder that was renamed, another form of the same logs): there they are known by what they liked first.
     """
-    trained = read_users(folder)
-    named = {user for user in dataset.users if user_hash(dataset.name, user) in trained}
+    trained, users = read_users(folder), set(users)
+    # A question may be about users whose logs were all held out of the data set.
+    named = {user for user in users.union(dataset.users) if user_hash(dataset.name, user) in trained}
     if named:
-        return named & set(users)
-    return {user for user in users if likes_hash(dataset.history_items(user)) in trained}
+        return named & users
+    there = users.intersection(dataset.users)
+    return {user for user in there if likes_hash(dataset.history(user)) in trained}

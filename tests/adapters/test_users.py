@@ -64,3 +64,20 @@ def test_a_users_file_that_is_no_text_is_an_error(tmp_path):
     (tmp_path / "users.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(AdapterError, match="is no text"):
         read_users(tmp_path)
+
+
+def test_users_whose_logs_are_all_held_out_are_known_by_name(tmp_path):
+    whole = logs("toy")
+    write_users(tmp_path, hashes_of(whole, ["u0", "u1"]))
+    assert overlap(tmp_path, whole.only(["u2"]), ["u0"]) == {"u0"}
+    assert overlap(tmp_path, whole.only([]), ["u0", "u2"]) == {"u0"}
+    assert overlap(tmp_path, logs("renamed").only(["u2"]), ["u0"]) == set()
+
+
+def test_undated_likes_tell_nobody(tmp_path):
+    """Sorted by item, strangers begin alike."""
+    items = [{"item_id": f"i{n}", "title": f"thing {n}"} for n in range(FIRST)]
+    rows = [Interaction("a", f"i{n}", None, None) for n in range(FIRST)]
+    write_users(tmp_path, hashes_of(Dataset.from_rows(items, rows, name="toy"), ["a"]))
+    assert count_users(read_users(tmp_path)) == len(read_users(tmp_path)) == 1
+    assert overlap(tmp_path, Dataset.from_rows(items, rows, name="other"), ["a"]) == set()
