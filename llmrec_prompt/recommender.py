@@ -283,9 +283,9 @@ class Recommender:
         if user is not None:
             user = str(user)  # ids are texts, but a table may have numbers
             return list(self.dataset.history_items(user)), Request(user, domain, seed)
-        if entries is None or not len(entries):
+        items, events = self._entries.read(() if entries is None else entries, "history", near=True)
+        if not items:
             raise DataError("The history is empty. Give at least one title, id or item.")
-        items, events = self._entries.read(entries, "history", near=True)
         return items, Request(None, domain, seed, dict(events))
 
     def _retrieve(self, history: list[Item], exclude: Collection[str], *, at_least: int = 1) -> list[Item]:

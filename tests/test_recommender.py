@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from llmrec_prompt import Dataset, Interaction, Item, Recommender
@@ -112,6 +113,10 @@ def test_numbers_of_a_table_are_ids():
     rec = Recommender(numbered, mode="popularity")
     assert rec.recommend(user=7, k=1).ids == rec.recommend(user="7", k=1).ids
     assert rec.recommend([1, 2], k=1).ids == rec.recommend(["1", "2"], k=1).ids
+    assert rec.recommend(np.array([1, 2]), k=1).ids == rec.recommend(["1", "2"], k=1).ids
+    assert rec.recommend((n for n in "12"), k=1).ids == rec.recommend(["1", "2"], k=1).ids
+    with pytest.raises(DataError, match="history has True"):
+        rec.recommend([True])
 
 
 def test_model_is_loaded_only_when_a_mode_needs_it():

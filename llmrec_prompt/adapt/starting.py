@@ -83,7 +83,7 @@ def check_unseen(start: Path | None, people: Sequence[Population]) -> None:
             raise ConfigError(
                 f"The adapter to start from, {start.name!r}, saw {len(seen)} of the {len(judges)} validation "
                 f"users of {name} in its training, so they cannot choose. Give the source the `test`, "
-                "`validation` and `draw` of that training, or `validation: 0`."
+                "`validation` and `draw` of its latest training, another `draw`, or `validation: 0`."
             )
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from numbers import Integral
 
 from llmrec_prompt.data.dataset import Dataset
 from llmrec_prompt.data.titles import TitleIndex, TitleMatch
@@ -51,7 +52,8 @@ class Entries:
         return items, +events
 
     def _item(self, entry: object, what: str, near: bool, events: Counter[str]) -> Item:
-        text = str(entry) if isinstance(entry, int) else entry
+        number = isinstance(entry, Integral) and not isinstance(entry, bool)
+        text = str(entry) if number else entry
         if not isinstance(text, str):
             raise DataError(f"{what} has {entry!r}; give titles, ids as texts, or items.")
         if not text.strip():

@@ -74,8 +74,10 @@ class FusedRanker:
     def _informed(ranker: Ranker, candidates: Candidates, values: Array) -> tuple[Array, Mask]:
         """The scores, with the mean in place of those that rest on nothing, and which ones these are."""
         known = ranker.informed(candidates) if isinstance(ranker, ScorerRanker) else None
-        if known is None or known.all() or not known.any():
+        if known is None:
             return values, np.zeros(len(values), bool)
+        if known.all() or not known.any():
+            return values, ~known
         return np.where(known, values, values[known].mean()), ~known
 
     def prepare(self, candidates: Candidates) -> None:

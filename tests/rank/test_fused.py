@@ -130,6 +130,8 @@ def test_a_new_item_is_no_unloved_one():
     assert combine(scored)[3] == pytest.approx(0, abs=1e-9)
     assert scored.events == {"not_in_logs": 1}
     assert scored.stand_ins["popularity"].tolist() == [False, False, False, True]
+    alone = FusedRanker([(popular, 1.0)]).score(HISTORY, items("d"))  # as when one item is to be explained
+    assert alone.stand_ins["popularity"].tolist() == [True]
     fused = FusedRanker([(popular, 1.0), (table(dict(zip("abcd", range(4), strict=True)), name="text"), 3.0)])
     assert rank(fused, HISTORY, items("abcd")).ids[0] == "d"
 

@@ -36,6 +36,8 @@ except ImportError as error:
 log = logging.getLogger(__name__)
 FILES = ("*.json", "model*.safetensors", "*.model", "*.txt", "*.jinja")
 """What is fetched of a model on the hub: weights, once and without pickles, and all that tokenizers read."""
+SCORED = ("*.json", "*model*.safetensors", "*.model", "merges.txt", "vocab.txt")
+"""What of a folder could change a score: weights, and what tokenizers read of texts."""
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(@[\w./-]+)?")
 _ALONE = threading.Lock()
 FORM = 1
@@ -142,7 +144,7 @@ def _no_progress_bars() -> Iterator[None]:
 
 def _folder_hash(folder: Path) -> str:
     """16 hex digits over everything in a model folder that could change a score."""
-    files = sorted({path for pattern in (*FILES, "*model*.safetensors") for path in folder.glob(pattern)})
+    files = sorted({path for pattern in SCORED for path in folder.glob(pattern)})
     parts = "\n".join(f"{path.name} {file_hash(path)}" for path in files)
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
