@@ -11,6 +11,7 @@ import typer
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import console, errors, print_json, print_rows
 from llmrec_prompt.data import Cleaning, Dataset, write_two_file
+from llmrec_prompt.data.clean import cleaning_of
 from llmrec_prompt.data.readers import KINDS, kind_of
 from llmrec_prompt.data.samples import SAMPLE
 from llmrec_prompt.data.writers import make_room
@@ -47,8 +48,12 @@ def inspect(
     as_json: o.AsJson = False,
 ) -> None:
     """What a data set holds and what cleaning drops. Example: `llmrec data inspect sample:movies`."""
-    tried = None if preference is None and k_core is None else cleaning(preference or "auto", k_core or 0)
-    dataset = Dataset.load(folder, cleaning=tried)
+    dataset, tried = Dataset.load(folder), None
+    if preference is not None or k_core is not None:
+        said = cleaning_of(dataset.meta)  # what is not tried stays as it is
+        rule = str(said.preference) if preference is None else preference
+        tried = cleaning(rule, said.k_core if k_core is None else k_core)
+        dataset = Dataset.load(folder, cleaning=tried)
     facts = describe(dataset)
     if as_json:
         print_json({**facts, "cleaning": dataset.report.as_dict()})

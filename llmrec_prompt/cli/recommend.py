@@ -25,7 +25,7 @@ def recommend(
     adapter: o.Adapter = None,
     mode: o.Mode = "auto",
     explain: o.Explain = False,
-    retrieve: Annotated[int, typer.Option(help="How many candidates retrieval hands on.")] = 60,
+    retrieve: Annotated[int, typer.Option(help="How many candidates modes that ask a model rank.")] = 60,
     consumed: Annotated[bool, typer.Option("--consumed", help="Allow what the user has already.")] = False,
     language: o.Language = None,
     embedder: o.Embedder = "auto",

@@ -58,13 +58,17 @@ def cleaning_of(meta: Mapping[str, Any]) -> Cleaning:
         DataError: it is something else.
         ConfigError: a setting that cannot be meant.
     """
-    said = meta.get("cleaning", {})
-    if not isinstance(said, Mapping) or set(said) - KEYS or type(said.get("k_core", 0)) is not int:
+    said = meta.get("cleaning") or {}
+    odd = not isinstance(said, Mapping) or set(said) - KEYS or type(said.get("k_core", 0)) is not int
+    if odd or isinstance(said.get("preference"), bool):
         raise DataError(
             f"'cleaning' in meta.json is {said!r:.100}; give an object of preference ('auto', 'none', "
             "'user-mean' or a number) and k_core (a whole number)."
         )
-    return Cleaning(**said)
+    try:
+        return Cleaning(**said)
+    except ConfigError as error:
+        raise ConfigError(f"'cleaning' in meta.json: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

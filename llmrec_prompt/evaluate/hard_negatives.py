@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from llmrec_prompt.data import Case, Split, mixed, seen
-from llmrec_prompt.errors import DataError
+from llmrec_prompt.data import Case, Dataset, Split, mixed, seen
+from llmrec_prompt.errors import DataError, UnknownName
 from llmrec_prompt.retrieve import Retriever
 from llmrec_prompt.scorers import Ingredients, build_scorer
-from llmrec_prompt.templates import Prompter, load_domain
+from llmrec_prompt.templates import Domain, Prompter, load_domain
 
 SCORERS = ("bm25", "popularity", "co-occurrence")
 
@@ -21,7 +21,7 @@ class HardNegatives:
 
     def __init__(self, split: Split, *, n: int, seed: int, facts: dict[str, object]) -> None:
         self._logs, self._known = split.drawn_from or split.train, split.known or split.train
-        given = Ingredients(self._logs, Prompter(load_domain(self._logs.domain), catalogue=self._logs.items))
+        given = Ingredients(self._logs, Prompter(_domain(self._logs), catalogue=self._logs.items))
         self._retriever = Retriever(self._logs, [build_scorer(name, given) for name in SCORERS], size=n)
         self._n, self._seed, self._facts, self._hits = n, seed, facts, 0
         facts |= {"retrieved_by": list(SCORERS), "targets_retrieved": 0}
@@ -44,3 +44,11 @@ class HardNegatives:
                 f"{self._n} candidates need {self._n - 1}: ask for fewer."
             )
         return mixed([case.target, *others], case, "retrieved", seed=self._seed)
+
+
+def _domain(logs: Dataset) -> Domain:
+    """The data's own, for the texts that scorers read; what the data calls it may be known to nobody here."""
+    try:
+        return load_domain(logs.domain)
+    except UnknownName:
+        return load_domain("generic")

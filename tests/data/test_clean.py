@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from llmrec_prompt.data import Cleaning, Dataset
 from llmrec_prompt.data.assemble import read_rows
-from llmrec_prompt.data.clean import choose_rule, drop_repeats, judge_scale, keep_core, keep_preferred
+from llmrec_prompt.data.clean import (
+    choose_rule,
+    cleaning_of,
+    drop_repeats,
+    judge_scale,
+    keep_core,
+    keep_preferred,
+)
 from llmrec_prompt.data.readers import RawData
 from llmrec_prompt.data.rows import Rows, read_numbers, read_times
 from llmrec_prompt.errors import ConfigError, DataError
@@ -240,3 +247,13 @@ def test_bad_settings(settings, message):
     with pytest.raises(ConfigError) as caught:
         Cleaning(**settings)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("said", [{"preference": True}, {"preference": "4"}])
+def test_a_cleaning_that_cannot_be_meant_names_its_file(said):
+    with pytest.raises((DataError, ConfigError), match=r"'cleaning' in meta\.json"):
+        cleaning_of({"cleaning": said})
+
+
+def test_no_cleaning_is_the_usual_one():
+    assert cleaning_of({"cleaning": None}) == cleaning_of({}) == Cleaning()

@@ -30,7 +30,7 @@ def draw(chart: Mapping[str, Any], colour: Mapping[str, int]) -> Drawing:
     """Where everything of a line chart goes, in the units of its view box.
 
     Args:
-        chart: see `report_curves.Chart`.
+        chart: see `curves.Chart`.
         colour: number of each ranker's colour.
     """
     top = ceiling([v for line in [*chart["series"].values(), chart["chance"]] for v in line if v is not None])
