@@ -2,7 +2,8 @@
 
 import os
 import signal
-import threading
+import subprocess
+import sys
 
 import pytest
 
@@ -16,21 +17,29 @@ def waits(tmp_path):
     return tmp_path / "waits.yaml"
 
 
-def ctrl_c():
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+def interrupted(waits, *arguments):
+    """Exit code, stdout and stderr of a process that is sent Ctrl-C while it reads the file."""
+    # A job in the background is started deaf to Ctrl-C.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from llmrec_prompt.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        end = os.open(waits, os.O_WRONLY)  # waits until the process has opened its end
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+        os.close(end)
+    return process.returncode, out, err
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no files that wait")
-def test_ctrl_c_says_that_it_stopped_and_how_it_goes_on(llmrec, waits):
-    ctrl_c()
-    run = llmrec("eval", "run", waits)
-    assert (run.code, run.out) == (130, "")
-    assert run.err == "Stopped. Say the same with --resume to go on where it was.\n"
-    ctrl_c()
-    rank = llmrec("rank", "--data", "sample:movies", "--history", "Alien", "--candidates-file", waits)
-    assert rank.code == 130
-    assert rank.err.endswith("Stopped.\n")
+def test_ctrl_c_says_that_it_stopped_and_how_it_goes_on(waits):
+    code, out, err = interrupted(waits, "eval", "run", waits)
+    assert (code, out) == (130, "")
+    assert err == "Stopped. Say the same with --resume to go on where it was.\n"
+    given = ("rank", "--data", "sample:movies", "--history", "Alien", "--candidates-file", waits)
+    code, _, err = interrupted(waits, *given)
+    assert code == 130
+    assert err.endswith("Stopped.\n")
 
 
 def test_only_what_can_go_on_says_so():
