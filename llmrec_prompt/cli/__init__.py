@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
     except SystemExit as end:
         if end.code in STOPPED:
-            errors.print(stopped(given), markup=False, highlight=False)
+            errors.print(stopped([a for a in given if a != "--debug"]), markup=False, highlight=False)
         raise
 
 
