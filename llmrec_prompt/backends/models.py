@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llmrec_prompt.cache import cache_dir, content_key, file_hash
 from llmrec_prompt.errors import ConfigError, MissingExtra, UnknownName
@@ -120,6 +121,15 @@ def gguf_path(target: str) -> Path:
     if not path.is_file():
         raise ConfigError(f"Model file {target!r} does not exist. Give the path of a GGUF file.")
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedAdapter:
+    """An adapter in memory: the state of its files then, by what its engine knows it, what it is (a hash)."""
+
+    state: tuple[int, ...]
+    handle: Any
+    hash: str
 
 
 def adapter_identity(adapter: str | None) -> str:

@@ -347,3 +347,10 @@ def test_cut_titles_are_counted():
         assert ours.score(items("a"), [*items("b"), long]).events["text_cut"] == 1
         assert "text_cut" not in ours.score(items("a"), items("b")).events
         assert ours.score([long], items("b")).events["text_cut"] >= 1
+
+
+def test_a_cut_title_of_the_history_is_counted_the_first_time():
+    long = Item(item_id="long", title="word " * 200)
+    data = Dataset.from_rows([*items("abcdefgh"), long], [])  # so many that the rest is not read along
+    ours = ranker(card=None, data=data)
+    assert ours.score([long], items("b")).events["text_cut"] == 1

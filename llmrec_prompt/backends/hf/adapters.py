@@ -4,13 +4,12 @@ import contextlib
 import importlib
 import json
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
 from llmrec_prompt.adapters.weights import file_state
-from llmrec_prompt.backends.models import adapter_identity
+from llmrec_prompt.backends.models import LoadedAdapter, adapter_identity
 from llmrec_prompt.errors import AdapterError, MissingExtra
 
 try:
@@ -20,15 +19,6 @@ except ImportError as error:
     raise MissingExtra("The hf backend", "hf") from error
 
 PREFIX = "base_model.model."
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """An adapter in memory: the state of its files then, its name in peft, what it is."""
-
-    state: tuple[int, ...]
-    name: str
-    hash: str
 
 
 class Adapters:
@@ -42,7 +32,7 @@ class Adapters:
         self._peft: Any = None
         self._layers: list[Any] = []
         self._current: str | None = None
-        self._loaded: dict[str, Loaded] = {}
+        self._loaded: dict[str, LoadedAdapter] = {}
         self._count = 0
 
     def use(self, folder: str | None) -> str:
@@ -53,7 +43,7 @@ class Adapters:
             MissingExtra: peft is not installed.
         """
         loaded = None if folder is None else self._load(Path(folder))
-        self._current = loaded.name if loaded else None
+        self._current = loaded.handle if loaded else None
         self._switch(self._current)
         return loaded.hash if loaded else ""
 
@@ -76,7 +66,7 @@ class Adapters:
             self._peft.base_model.enable_adapter_layers()
             self._peft.set_adapter(name)
 
-    def _load(self, folder: Path) -> Loaded:
+    def _load(self, folder: Path) -> LoadedAdapter:
         """Read a folder, again where its files have changed; then what was read before is let go."""
         key, state = str(folder.resolve()), file_state(folder)
         known = self._loaded.get(key)
@@ -84,12 +74,12 @@ class Adapters:
             return known
         check_adapter(self._model, folder)
         self._count += 1
-        fresh = Loaded(state, f"adapter{self._count}", adapter_identity(str(folder)))
-        self._attach(folder, fresh.name)
+        fresh = LoadedAdapter(state, f"adapter{self._count}", adapter_identity(str(folder)))
+        self._attach(folder, fresh.handle)
         self._loaded[key] = fresh
         if known is not None:
-            self._switch(fresh.name)
-            self._peft.delete_adapter(known.name)
+            self._switch(fresh.handle)
+            self._peft.delete_adapter(known.handle)
         return fresh
 
     def _attach(self, folder: Path, name: str) -> None:

@@ -1,23 +1,13 @@
 """LoRA adapters on a loaded GGUF model: each read once for as long as its files stay the same."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.adapters.gguf import Shape, twin
 from llmrec_prompt.adapters.weights import file_state
 from llmrec_prompt.backends.llama_cpp.engine import Model
-from llmrec_prompt.backends.models import adapter_identity
+from llmrec_prompt.backends.models import LoadedAdapter, adapter_identity
 from llmrec_prompt.errors import AdapterError
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """An adapter in memory: the state of its files then, llama.cpp's handle, what it is."""
-
-    state: tuple[int, ...]
-    handle: Any
-    hash: str
 
 
 class Adapters:
@@ -25,10 +15,10 @@ class Adapters:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._loaded: dict[str, Loaded] = {}
-        self._replaced: list[Loaded] = []
+        self._loaded: dict[str, LoadedAdapter] = {}
+        self._replaced: list[LoadedAdapter] = []
 
-    def get(self, adapter: str) -> Loaded:
+    def get(self, adapter: str) -> LoadedAdapter:
         """The adapter of a folder or file, ready to be switched on; read anew where its files have changed.
 
         Raises:
@@ -39,7 +29,7 @@ class Adapters:
         state = file_state(path)
         known = self._loaded.get(adapter)
         if known is None or known.state != state:
-            self._loaded[adapter] = Loaded(state, self._load(path), adapter_identity(adapter))
+            self._loaded[adapter] = LoadedAdapter(state, self._load(path), adapter_identity(adapter))
             self._replaced += [known] if known else []
         return self._loaded[adapter]
 
