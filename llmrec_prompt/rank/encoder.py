@@ -133,9 +133,7 @@ class EncoderRanker:
             raise DataError("The history is empty, so a user has no state. Give at least one item.")
         if not self._at_home:
             shown = history[-(self._shown or self._prompter.domain.history) :]
-            near = self._nearness(
-                shown, states
-            )  # reads their texts, of which those that were cut are counted
+            near = self._nearness(shown, states)  # reads the texts whose cuts are counted next
             events["text_cut"] += self._items.cut(shown, self._items.rows(shown))
             return {self.name: near}, len(shown)
         prompt, user = self._user(history, events)
