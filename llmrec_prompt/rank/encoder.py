@@ -108,7 +108,7 @@ class EncoderRanker:
         rows = self._items.rows(candidates)
         states = self._items.of(candidates, rows)
         parts, shown = self._likeness(history, states, events)
-        first = first_equals(states)
+        first = self._items.first_equals(states, rows)
         parts = {name: part[first] for name, part in parts.items()}
         events["text_cut"] += self._items.cut(candidates, rows)
         weights = {name: self._weights[name] for name in parts}
@@ -198,16 +198,6 @@ class EncoderScorer:
     def settings(self) -> dict[str, object]:
         """Scale, popularity weight and task."""
         return dict(self._ranker.settings)
-
-
-def first_equals(states: Vectors) -> list[int]:
-    """For each row, the first that equals it: a matrix product may give equals unequal last bits.
-
-    >>> first_equals(np.array([[1, 2], [3, 4], [1, 2]], np.float32))
-    [0, 1, 0]
-    """
-    places: dict[bytes, int] = {}
-    return [places.setdefault(row.tobytes(), place) for place, row in enumerate(states)]
 
 
 def weight_of(card: Card | None, task: str, given: float | None, domain: str) -> float:

@@ -15,22 +15,22 @@ from llmrec_prompt.types import Candidates, History, Item, Provenance, RankedIte
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """All candidates in their order. A `Ranking` has a line for each: a whole catalogue makes it long."""
+    """Candidates in their order. A `Ranking` has a line for each: a whole catalogue makes it long."""
 
     candidates: Candidates
     scores: Array
     best_first: Sequence[int]
-    """Places among the candidates."""
+    """Places among the candidates: of all, or of as many as were asked for."""
     request: Request
     provenance: Provenance
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Ids of all candidates, best first."""
+        """Ids, best first."""
         return tuple(self.candidates[i].item_id for i in self.best_first)
 
-    def ranking(self, most: int | None = None) -> Ranking:
-        """All lines, or the first `most`; ranks, scores and probabilities are those of the full order."""
+    def ranking(self) -> Ranking:
+        """Ranks, scores and probabilities are those of the full order."""
         shares = softmax(self.scores)
         lines = tuple(
             RankedItem(
@@ -40,7 +40,7 @@ class Order:
                 score=float(self.scores[i]),
                 probability=float(shares[i]),
             )
-            for place, i in enumerate(self.best_first[:most], start=1)
+            for place, i in enumerate(self.best_first, start=1)
         )
         user, domain = self.request.user, self.request.domain
         return Ranking(user=user, domain=domain, recommendations=lines, provenance=self.provenance)
@@ -59,13 +59,18 @@ def rank(
     Raises:
         DataError, BackendError: as `put_in_order`.
     """
-    return put_in_order(ranker, history, candidates, request).ranking(most)
+    return put_in_order(ranker, history, candidates, request, most=most).ranking()
 
 
 def put_in_order(
-    ranker: Ranker, history: History, candidates: Candidates, request: Request | None = None
+    ranker: Ranker,
+    history: History,
+    candidates: Candidates,
+    request: Request | None = None,
+    *,
+    most: int | None = None,
 ) -> Order:
-    """Score all candidates and put the best first.
+    """Score all candidates and put the best first: all, or the first `most`.
 
     Equal scores are ordered by a seeded hash of history and item, never by the candidates' order, and
     counted: events `tied` (candidates that share their score) and `all_tied`.
@@ -95,7 +100,7 @@ def put_in_order(
         seconds=round(time.monotonic() - start, 4),
         **ranker.origin,
     )
-    places = _best_first(candidates, scores, tie_salt(history, request.seed))
+    places = _best_first(candidates, scores, tie_salt(history, request.seed), most)
     return Order(candidates, scores, places, request, provenance)
 
 
@@ -113,13 +118,18 @@ def check_candidates(candidates: Candidates) -> None:
         raise DataError(f"Candidate {twice!r} is given more than once. Give each candidate once.")
 
 
-def _best_first(candidates: Candidates, scores: Array, salt: str) -> list[int]:
-    """Places of the candidates, the best first, ties by a salted hash."""
-    _, groups, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    tied = (counts[groups] > 1).tolist()  # nobody else's hash is needed
-    ties = [_hash(salt, c) if t else b"" for c, t in zip(candidates, tied, strict=True)]
-    negative = (-scores).tolist()
-    return sorted(range(len(candidates)), key=lambda i: (negative[i], ties[i]))
+def _best_first(candidates: Candidates, scores: Array, salt: str, most: int | None) -> list[int]:
+    """Places of the candidates, the best first, ties by a salted hash; all or the first `most`."""
+    places = np.argsort(-scores, kind="stable").tolist()
+    _, counts = np.unique(-scores, return_counts=True)
+    end = 0
+    for count in counts.tolist():
+        start, end = end, end + count
+        if count > 1:  # nobody else's hash is needed
+            places[start:end] = sorted(places[start:end], key=lambda i: _hash(salt, candidates[i]))
+        if most is not None and end >= most:
+            break
+    return places[:most]
 
 
 def _hash(salt: str, item: Item) -> bytes:

@@ -41,6 +41,7 @@ class ItemStates:
         self._states: Vectors = np.zeros((0, 0), np.float32)
         self._here = np.zeros(len(dataset.items), bool)
         self._cuts = np.zeros(len(dataset.items), np.int64)
+        self._prints = np.zeros(len(dataset.items), np.int64)
         self._lock = threading.Lock()
 
     def rows(self, items: Candidates) -> npt.NDArray[np.int64]:
@@ -65,6 +66,17 @@ class ItemStates:
         states[others] = fresh
         return np.asarray(states)
 
+    def first_equals(self, states: Vectors, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """For each of the states that `of` gave for rows, the place of the first that equals it.
+
+        A matrix product may give equal rows unequal last bits, and so part items that nothing tells apart.
+        """
+        prints = self._prints[rows] if len(self._prints) else np.zeros(len(rows), np.int64)
+        others = np.flatnonzero(rows < 0)
+        prints[others] = _prints(states[others])
+        _, first, group = np.unique(prints, return_index=True, return_inverse=True)
+        return np.asarray(first[group])
+
     def cut(self, items: Candidates, rows: npt.NDArray[np.int64]) -> int:
         """How many texts were cut to fit in the texts of items that `of` has read."""
         others = self._render([items[i] for i in np.flatnonzero(rows < 0).tolist()])[1]
@@ -83,6 +95,7 @@ class ItemStates:
                 states, self._cuts[missing] = self._encode([self._dataset.items[row] for row in missing])
                 if not self._states.size:
                     self._states = np.zeros((len(self._here), states.shape[1]), np.float32)
+                self._prints[missing] = _prints(states)
                 self._states[missing], self._here[missing] = states, True
 
     def _encode(self, items: Sequence[Item]) -> tuple[Vectors, Counts]:
@@ -102,6 +115,11 @@ class ItemStates:
         items = self._dataset.items
         drawn = [self._prompter.item(items[row]) for row in centre_rows(items)]
         return np.asarray(self._index.vectors(drawn, label=LABEL).mean(axis=0))
+
+
+def _prints(states: Vectors) -> npt.NDArray[np.int64]:
+    """A hash of each state's bytes: keeping the bytes would hold all states twice."""
+    return np.array([hash(state.tobytes()) for state in states], np.int64)
 
 
 def centre_rows(items: Sequence[Item]) -> list[int]:

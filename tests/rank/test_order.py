@@ -34,6 +34,16 @@ def test_a_ranking_is_a_full_order(values):
     assert shares == sorted(shares, reverse=True)
 
 
+@given(scores, st.integers(1, 12), st.integers(0, 3))
+def test_the_first_of_a_ranking_are_those_of_the_whole(values, most, seed):
+    names = [f"i{n}" for n in range(len(values))]
+    ranker, request = table(dict(zip(names, values, strict=True))), Request(seed=seed)
+    whole = rank(ranker, HISTORY, items(names), request)
+    first = rank(ranker, HISTORY, items(names), request, most=most)
+    assert first.recommendations == whole.recommendations[:most]
+    assert first.provenance.events == whole.provenance.events
+
+
 @given(st.permutations("abcdefg"), st.integers(0, 3))
 def test_the_order_of_candidates_carries_no_meaning(order, seed):
     values = {"a": 1.0, "b": 1.0, "c": 2.0, "d": 0.0, "e": 1.0, "f": 2.0, "g": -1.0}
