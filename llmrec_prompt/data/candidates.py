@@ -96,17 +96,12 @@ def unmet(candidates: tuple[str, ...], case: Case, known: Dataset) -> tuple[str,
         case: whose.
         known: who has met what (`Split.known`).
 
-    Raises:
-        DataError: nothing is left beside the target.
+    Returns:
+        What is left; nothing if no negative is.
     """
     met = seen(known, case) - case.relevant
     left = tuple(item_id for item_id in candidates if item_id not in met)
-    if case.relevant.issuperset(left):
-        raise DataError(
-            f"User {case.user_id!r} has met all {len(candidates)} candidates of the file or is asked for "
-            "them, so nothing is left to rank the target among. Give others."
-        )
-    return left
+    return () if case.relevant.issuperset(left) else left
 
 
 def with_target(candidates: tuple[str, ...], case: Case, *, seed: int = 0) -> tuple[str, ...]:

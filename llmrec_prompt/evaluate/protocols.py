@@ -3,8 +3,9 @@
 Protocols are plain functions of a data set in `PROTOCOLS`; what they do is said in `data.splits`.
 """
 
+import logging
 from collections.abc import Callable, Container, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from llmrec_prompt.evaluate.exam import Answers, Exam, Questions, Ragged, RowLis
 from llmrec_prompt.evaluate.hard_negatives import HardNegatives
 from llmrec_prompt.progress import track
 
+log = logging.getLogger(__name__)
 NEGATIVES = ("full", "impressions", "popular", "retrieved", "uniform")
 """Kinds of negatives by name; anything else is the path of a candidates file."""
 DRAWN = ("popular", "uniform")
@@ -104,6 +106,8 @@ def exam_of(split: Split, ask: Ask, fixed: dict[str, tuple[str, ...]] | None = N
     if not split.cases:
         raise DataError(f"No user of {split.train.name} has a history and candidates to be tested on.")
     facts = {**asdict(ask), "eligible": split.eligible, **split.notes}
+    if fixed is not None:
+        split, fixed = _answerable(split, fixed, facts)
     candidates = _candidates(split, ask, fixed, facts)
     if ask.negatives not in ASKED_FOR:
         sizes = [len(candidates[place]) for place in range(len(split.cases))]
@@ -152,7 +156,7 @@ def _drawer(
 ) -> Callable[[Case], Iterable[str]]:
     """How the candidates of a case are found."""
     if fixed is not None:
-        return _given(split, fixed, ask.seed, facts)
+        return lambda case: with_target(fixed[case.user_id], case, seed=ask.seed)
     if ask.negatives == "retrieved":
         return HardNegatives(split, n=ask.candidates, seed=ask.seed, facts=facts)
     if ask.negatives == "impressions":
@@ -161,20 +165,29 @@ def _drawer(
     return lambda case: sample_candidates(split, case, n=ask.candidates, kind=kind, seed=ask.seed)
 
 
-def _given(
-    split: Split, fixed: dict[str, tuple[str, ...]], seed: int, facts: dict[str, object]
-) -> Callable[[Case], Iterable[str]]:
-    """The candidates of a file, less what the user has met: `met_left_out` in the facts counts that."""
-    known, count = split.known or split.train, 0
+def _answerable(
+    split: Split, fixed: dict[str, tuple[str, ...]], facts: dict[str, object]
+) -> tuple[Split, dict[str, tuple[str, ...]]]:
+    """Candidates of a file less what users have met, and who has any left; facts count what goes.
 
-    def draw(case: Case) -> Iterable[str]:
-        nonlocal count
-        left = unmet(fixed[case.user_id], case, known)
-        count += len(fixed[case.user_id]) - len(left)
-        facts["met_left_out"] = count
-        return with_target(left, case, seed=seed)
-
-    return draw
+    Raises:
+        DataError: nobody has.
+    """
+    known = split.known or split.train
+    left = {case.user_id: unmet(fixed[case.user_id], case, known) for case in split.cases}
+    cases = tuple(case for case in split.cases if left[case.user_id])
+    if not cases:
+        user = split.cases[0].user_id
+        raise DataError(
+            f"User {user!r} has met all {len(fixed[user])} candidates of the file or is asked for them, and so "
+            "it is with everybody: nothing is left to rank a target among. Give others."
+        )
+    facts["met_left_out"] = sum(len(fixed[case.user_id]) - len(left[case.user_id]) for case in cases)
+    if gone := len(split.cases) - len(cases):
+        facts["users_left_out"] = gone
+        everybody = len(split.cases)
+        log.warning("Not asked: %d of %d users, who have met all their candidates.", gone, everybody)
+    return replace(split, cases=cases), left
 
 
 def leave_last_out_exam(

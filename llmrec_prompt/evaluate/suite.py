@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from llmrec_prompt.errors import ConfigError, UnknownName
 from llmrec_prompt.evaluate.plan import ALL, Plan
 from llmrec_prompt.evaluate.protocols import PROTOCOLS
 from llmrec_prompt.evaluate.rates import uses_model
+from llmrec_prompt.evaluate.reports.sheet import told_apart
 from llmrec_prompt.evaluate.settings import read_settings
 from llmrec_prompt.rank import check_mode
 from llmrec_prompt.scorers import EMBEDDERS
@@ -219,15 +220,26 @@ def _check_baseline(paper: Paper, baseline: str | None) -> None:
     """
     if baseline is None:
         return
+    plans = [{**asdict(plan), "model": plan.model if asks_model(plan) else ""} for plan in paper.plans]
+    labels = [label for named in told_apart(plans) for label in named.values()]
     name, _, which = baseline.partition(" · ")
-    having = [plan for plan in paper.plans if name in plan.rankers]
+    having = [label for label in labels if label.split(" · ")[0] == name]
     if not having:
         raise UnknownName("baseline", baseline, {ranker for plan in paper.plans for ranker in plan.rankers})
-    if len(having) > 1 and not which:
+    if not which and having != [name]:
+        example = next((label for label in having if label != name), f"{name} · ADAPTER")
         raise ConfigError(
-            f"{len(having)} runs of {paper.name} have a ranker {name!r}. Add what they differ in to the "
-            f"baseline, as the report does, such as '{name} · {having[0].model}'."
+            f"Ranker {name!r} of {paper.name} is called after what its runs differ in. Add that to the "
+            f"baseline, as the report does, such as {example!r}."
         )
+    loaded = any(plan.adapter or plan.domain for plan in paper.plans)  # then names are known only once it is
+    if baseline not in having and not loaded:
+        raise UnknownName("baseline", baseline, having)
+
+
+def asks_model(plan: Plan) -> bool:
+    """Whether a ranker of the plan needs its model."""
+    return any(uses_model(name, plan.embedder) for name in plan.rankers)
 
 
 def _refuse_collisions(paper: Paper) -> None:
@@ -286,7 +298,7 @@ def slug(text: str) -> str:
 
 def cell_name(plan: Plan) -> str:
     """What a plan's run is called inside its exam."""
-    if not any(uses_model(name, plan.embedder) for name in plan.rankers):
+    if not asks_model(plan):
         return "baselines"
     parts = [plan.model, plan.adapter, plan.domain, plan.language]
     return slug("-".join(str(part) for part in parts if part))

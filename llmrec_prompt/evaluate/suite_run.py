@@ -16,12 +16,11 @@ from llmrec_prompt.errors import DataError
 from llmrec_prompt.evaluate.cases import Exam, make_exam
 from llmrec_prompt.evaluate.offline import evaluate, refuse_leak
 from llmrec_prompt.evaluate.plan import check_rankers
-from llmrec_prompt.evaluate.rates import uses_model
 from llmrec_prompt.evaluate.reports.files import write_suite_report
 from llmrec_prompt.evaluate.reports.sheet import Report, is_run, summarise
 from llmrec_prompt.evaluate.run import RunDirectory, claim, read_manifest
 from llmrec_prompt.evaluate.runner import default_folder
-from llmrec_prompt.evaluate.suite import Paper, Suite, cell_name, papers
+from llmrec_prompt.evaluate.suite import Paper, Suite, asks_model, cell_name, papers
 from llmrec_prompt.rank.swapping import AUTO, find_adapter
 from llmrec_prompt.templates import load_domain
 
@@ -62,14 +61,14 @@ def run_suite(suite: Suite, *, out: Path | None = None, resume: bool = False) ->
     asked = papers(suite)
     exams, backend = make_exams(asked), cache(load_backend)
     check_all(asked, exams, backend)
-    for plan in (plan for paper in asked for plan in paper.plans if _asks(plan)):
+    for plan in (plan for paper in asked for plan in paper.plans if asks_model(plan)):
         backend(plan.model)  # one that cannot be loaded shall not leave a folder that says it was asked
     folder = out or default_folder(suite.name)
     claim(folder / SUITE, manifest_of(suite), resume=resume)
     for place, (paper, exam) in enumerate(zip(asked, exams, strict=True), start=1):
         for plan in paper.plans:
             cell = folder / f"{place:03d}-{paper.name}" / cell_name(plan)
-            model = backend(plan.model) if _asks(plan) else None
+            model = backend(plan.model) if asks_model(plan) else None
             evaluate(plan, out=cell, resume=True, exam=exam, backend=model)
     return report_suite(folder)
 
@@ -108,7 +107,7 @@ def check_all(asked: Sequence[Paper], exams: Sequence[Exam], backend: Any) -> No
         for plan in paper.plans:
             check_rankers(plan)
             domain = load_domain(plan.domain or exam.train.domain).speak(plan.language)
-            if _asks(plan):
+            if asks_model(plan):
                 parse_ref(plan.model)
             if plan.adapter is not None:
                 _check_adapter(plan.adapter, exam, domain.name, backend(plan.model))
@@ -121,10 +120,6 @@ def _check_adapter(adapter: str, exam: Exam, domain: str, loaded: Backend) -> No
         folder, card = find_adapter(str(found.folder) if found else adapter, loaded.info.hash)
         if card is not None:
             refuse_leak(exam, folder, card.name)
-
-
-def _asks(plan: Any) -> bool:
-    return any(uses_model(name, plan.embedder) for name in plan.rankers)
 
 
 def report_suite(folder: Path, *, baseline: str | None = None) -> SuiteReport:

@@ -120,7 +120,7 @@ def check_candidates(candidates: Candidates) -> None:
 
 def _best_first(candidates: Candidates, scores: Array, salt: str, most: int | None) -> list[int]:
     """Places of the candidates, the best first, ties by a salted hash; all or the first `most`."""
-    places = np.argsort(-scores, kind="stable").tolist()
+    places: list[int] = np.argsort(-scores, kind="stable").tolist()
     _, counts = np.unique(-scores, return_counts=True)
     end = 0
     for count in counts.tolist():

@@ -222,11 +222,19 @@ def test_what_a_user_has_met_is_no_candidate_of_a_file(shop, tmp_path):
     assert exam.facts["met_left_out"] == added == 12
 
 
-def test_a_file_with_nothing_but_what_a_user_has_met(shop, tmp_path):
+def test_a_file_with_nothing_but_what_a_user_has_met(shop, tmp_path, caplog):
     path = tmp_path / "c.tsv"
     path.write_text(f"u5\t{' '.join(sorted(shop.consumed('u5')))}\n")
     with pytest.raises(DataError, match=r"User 'u5' has met all 8 candidates .* nothing is left"):
         make_exam(shop, Ask(negatives=str(path)))
+    drawn = make_exam(shop, Ask(users=None, candidates=6))
+    (other, *_) = (question for question in drawn.questions if question.user != "u5")
+    ids = " ".join(item.item_id for item in other.candidates)
+    path.write_text(f"{path.read_text()}{other.user}\t{ids}\n")
+    exam = make_exam(shop, Ask(negatives=str(path)))
+    assert [question.user for question in exam.questions] == [other.user]
+    assert (exam.facts["users_left_out"], exam.facts["met_left_out"]) == (1, 0)
+    assert caplog.messages == ["Not asked: 1 of 2 users, who have met all their candidates."]
 
 
 def test_the_guide_runs():

@@ -192,6 +192,11 @@ def test_a_baseline_is_one_of_the_rankers_before_anything_runs(data, tmp_path):
     several = {"models": ["fake:overlap", "fake:random"], "rankers": ["likelihood"]}
     with pytest.raises(ConfigError, match="such as 'likelihood · fake:overlap'"):
         run_suite(small(data, **several, baseline="likelihood"), out=tmp_path / "s")
+    with pytest.raises(UnknownName, match=r"fake:rundom'\. Did you mean 'likelihood · fake:random'"):
+        run_suite(small(data, **several, baseline="likelihood · fake:rundom"), out=tmp_path / "s")
+    with pytest.raises(UnknownName, match=r"'popularity · fake:overlap'\. Available: popularity"):
+        run_suite(small(data, baseline="popularity · fake:overlap"), out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
     done = run_suite(small(data, **several, baseline="likelihood · fake:random"), out=tmp_path / "s")
     assert done.sheets[0].more["baseline"] == "likelihood · fake:random"
 

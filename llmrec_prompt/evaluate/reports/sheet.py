@@ -128,15 +128,21 @@ def label(runs: Sequence[RunDirectory]) -> Labelled:
     exams = {manifest.get("exam") for manifest in manifests}
     if len(exams) > 1:
         raise DataError(f"Runs of {len(exams)} exams cannot be one table: their questions differ.")
-    differing = [key for key in ("model", "adapter_name", "domain", "language") if _differ(manifests, key)]
-    found = []
-    for run, manifest in zip(runs, manifests, strict=True):
-        parts = [str(manifest[key]) for key in differing if manifest.get(key) and manifest.get("model")]
-        found.append((run, {name: " · ".join([name, *parts]) for name in manifest["rankers"]}))
+    found = list(zip(runs, told_apart(manifests), strict=True))
     labels = [name for _, own in found for name in own.values()]
     twice = {name for name in labels if labels.count(name) > 1}
     if twice:
         raise DataError(f"Two runs have a ranker {min(twice)!r} with the same model, adapter and template.")
+    return found
+
+
+def told_apart(manifests: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """For each run its rankers' labels: of those of a model what the runs differ in follows ` · `."""
+    differing = [key for key in ("model", "adapter_name", "domain", "language") if _differ(manifests, key)]
+    found = []
+    for manifest in manifests:
+        parts = [str(manifest[key]) for key in differing if manifest.get(key) and manifest.get("model")]
+        found.append({name: " · ".join([name, *parts]) for name in manifest["rankers"]})
     return found
 
 
