@@ -117,6 +117,6 @@ def write_atomically(path: Path, text: str) -> Path:
     """Write a file so that it is there wholly or not at all; gives its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text(text, encoding="utf-8", newline="\n")
     partial.replace(path)
     return path

@@ -14,7 +14,7 @@ from llmrec_prompt.data import Cleaning, Dataset, write_two_file
 from llmrec_prompt.data.clean import cleaning_of
 from llmrec_prompt.data.readers import KINDS, kind_of
 from llmrec_prompt.data.samples import SAMPLE
-from llmrec_prompt.data.writers import make_room
+from llmrec_prompt.data.writers import check_room, remove_others
 from llmrec_prompt.errors import DataError, UnknownName
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: what they hold, what cleaning drops and why.")
@@ -107,8 +107,9 @@ def convert(
     if kind != "auto" and (found := _kind(source)) != kind:
         raise DataError(f"{source} is a data set of kind {found!r}, not {kind!r}. Say {found} or auto.")
     dataset = Dataset.load(source, cleaning=Cleaning(preference="none"))
-    make_room(target, source, force=force)
+    check_room(target, source, force=force)
     write_two_file(dataset, target)
+    remove_others(target, dataset)
     console.print(
         f"{len(dataset.items)} items and {len(dataset.users)} users written to {target}.", markup=False
     )

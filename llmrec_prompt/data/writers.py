@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.data.dataset import Dataset
 from llmrec_prompt.data.impressions import impression_row
 from llmrec_prompt.data.readers import KINDS
@@ -18,26 +19,35 @@ OWN = (*ITEM_FILES, *LOG_FILES, IMPRESSIONS, "meta.json")
 """The files that may be in a folder of our own form."""
 
 
-def make_room(target: Path, source: str | Path, *, force: bool) -> None:
-    """See that no data set is lost by writing to `target`; with `force` one that is there is removed.
+def check_room(target: Path, source: str | Path, *, force: bool) -> None:
+    """See that no data set is lost by writing to `target`.
 
     Raises:
         ConfigError: it is the source, or holds a data set and `force` is not set.
     """
     if target.resolve() == Path(source).resolve():
         raise ConfigError(f"{target} is what is read: to write there would lose rows. Name another folder.")
-    held = [target / name for name in OWN if (target / name).exists()]
-    if not force and (held or (target.is_dir() and any(fits(target) for fits, _ in KINDS.values()))):
+    held = target.is_dir() and any(
+        [*(fits(target) for fits, _ in KINDS.values()), *((target / name).exists() for name in OWN)]
+    )
+    if held and not force:
         raise ConfigError(f"{target} holds a data set already. Name another folder, or say --force.")
-    for path in held:  # the new one may be without logs: old ones would pass for its own
-        path.unlink()
+
+
+def remove_others(folder: Path, dataset: Dataset) -> None:
+    """Remove files of another data set from where `write_two_file` wrote: they would pass for this one's."""
+    own = {"items.jsonl", "meta.json"}
+    own |= {"interactions.csv"} if dataset.users else set()
+    own |= {IMPRESSIONS} if dataset.has_impressions else set()
+    for name in set(OWN) - own:
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_two_file(dataset: Dataset, folder: str | Path) -> Path:
     """Write items.jsonl, interactions.csv (when there are users) and meta.json; returns the folder.
 
-    impressions.jsonl too, where it is known what was shown. Files that are there are written over: see
-    `make_room`.
+    impressions.jsonl too, where it is known what was shown. Files that are there are written over, each
+    when its new content is complete.
 
     All that the data set's users are known to have met is written, with ratings, so that reading it again
     with the same cleaning gives the same data set. Users without a liked item are no users of a
@@ -46,13 +56,13 @@ def write_two_file(dataset: Dataset, folder: str | Path) -> Path:
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps(item_row(item), ensure_ascii=False, default=str) for item in dataset.items)
-    _write(target / "items.jsonl", "".join(line + "\n" for line in lines))
+    write_atomically(target / "items.jsonl", "".join(line + "\n" for line in lines))
     if dataset.users:
-        _write(target / "interactions.csv", _log_text(dataset))
+        write_atomically(target / "interactions.csv", _log_text(dataset))
     if dataset.has_impressions:
         _write_impressions(target / IMPRESSIONS, dataset)
     meta = {**dataset.meta, "name": dataset.name, "domain": dataset.meta.get("domain", dataset.domain)}
-    _write(target / "meta.json", json.dumps(meta, ensure_ascii=False, indent=1, default=str) + "\n")
+    write_atomically(target / "meta.json", json.dumps(meta, ensure_ascii=False, indent=1, default=str) + "\n")
     return target
 
 
@@ -85,7 +95,3 @@ def _cell(value: float) -> str:
     if math.isnan(value):
         return ""
     return str(int(value)) if value.is_integer() else repr(value)
-
-
-def _write(path: Path, content: str) -> None:
-    path.write_bytes(content.encode())

@@ -179,8 +179,8 @@ def _answerable(
     if not cases:
         user = split.cases[0].user_id
         raise DataError(
-            f"User {user!r} has met all {len(fixed[user])} candidates of the file or is asked for them, and so "
-            "it is with everybody: nothing is left to rank a target among. Give others."
+            f"User {user!r} has met all {len(fixed[user])} candidates of the file or is asked for them, as "
+            "have all others: nothing is left to rank the target among. Give others."
         )
     facts["met_left_out"] = sum(len(fixed[case.user_id]) - len(left[case.user_id]) for case in cases)
     if gone := len(split.cases) - len(cases):
