@@ -62,6 +62,7 @@ def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[s
     return {
         **{key: manifest[key] for key in facts},
         "draws": max(len(found) for found in groups),
+        "codes": len({row.get("code") for row in rows}),
         "shots": dict(sizes),
         "chance": {metric: round(chance(int(manifest["candidates"]), metric), 4) for metric in METRICS},
         "results": results,
@@ -150,7 +151,8 @@ def _note(report: Mapping[str, Any]) -> str:
     validation = ", ".join(f"{size['validation']} at {shots}" for shots, size in report["shots"].items())
     draws = "one draw" if report["draws"] == 1 else f"means over {report['draws']} draws"
     facts = {key: report[key] for key in ("data", "test", "candidates", "seed")}
-    return NOTE.format(validation=validation, draws=draws, **facts)
+    codes = f"\nIts rows were made by {report['codes']} versions of the code." if report["codes"] > 1 else ""
+    return NOTE.format(validation=validation, draws=draws, **facts) + codes
 
 
 def column(shots: str, size: Mapping[str, int]) -> str:

@@ -24,8 +24,10 @@ from llmrec_prompt.backends import Backend, load_backend
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
 from llmrec_prompt.evaluate.metrics import compute
+from llmrec_prompt.evaluate.offline import data_facts
 from llmrec_prompt.evaluate.run import Row, RunDirectory
 from llmrec_prompt.evaluate.runner import answer
+from llmrec_prompt.evaluate.score_cache import code_fingerprint
 from llmrec_prompt.progress import track
 from llmrec_prompt.rank import Ranker
 
@@ -83,7 +85,7 @@ def _fill(run: RunDirectory, draws: Sequence[Mapping[Shots, Setting]], exams: Ma
     """Append the rows of these draws that are missing."""
     for draw, settings in enumerate(draws):
         for row in run_methods(settings, exams, [row for row in run.rows() if row["draw"] == draw]):
-            run.append({"draw": draw, **row})
+            run.append({"draw": draw, "code": code_fingerprint(), **row})
 
 
 def _asked(run: RunDirectory, suite: Suite) -> list[Row]:
@@ -161,7 +163,9 @@ def _manifest(
 ) -> dict[str, Any]:
     """All that could change a number; data sets and adapters by what they are, not where they lie.
 
-    Which methods, shots and draws there are changes no row of another one: a run can be widened.
+    Which methods, shots and draws there are changes no row of another one: a run can be widened. It takes
+    hours, so it also goes on with newer code; each row says of what code it is, and the report how many there
+    were.
     """
     facts = {
         **suite.model_dump(mode="json", exclude={"methods", "shots", "draws"}),
@@ -171,6 +175,8 @@ def _manifest(
         "template_fingerprint": population.prompter.fingerprint,
         "exams": {kind: exam.fingerprint for kind, exam in exams.items()},
         "model_hash": backend.info.hash,
+        "engine": [backend.info.engine, backend.info.context],
+        **data_facts(population.dataset),
         "sources": [given[name].card.name for name in suite.sources],
         "adapters": {adapter.card.name: adapter.card.weights_hash for adapter in given.values()},
         "recipe": Recipe.load(suite.recipe).model_dump(mode="json") if suite.recipe else None,

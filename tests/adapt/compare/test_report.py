@@ -123,3 +123,9 @@ def test_files_are_written_with_a_picture_of_every_method(tmp_path):
 def test_no_rows_are_no_report():
     with pytest.raises(ConfigError, match=r"None of the methods \(base, .*\) can do with shots 0, all"):
         summarise([], MANIFEST, SIZES)
+
+
+def test_rows_of_several_versions_of_the_code_are_told():
+    assert "versions of the code" not in markdown(summarise(ROWS, MANIFEST, SIZES))
+    mixed = [{**row, "code": code} for row, code in zip(ROWS, "aaba", strict=True)]
+    assert "Its rows were made by 2 versions of the code." in markdown(summarise(mixed, MANIFEST, SIZES))
