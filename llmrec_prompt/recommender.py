@@ -249,9 +249,8 @@ class Recommender:
         return leave_one_out(self.ranker, items, candidates, weights, places=[0])[0]
 
     def prompt(self, history: Sequence[Entry] | None = None, *, user: str | None = None) -> HistoryPrompt:
-        """The exact prompt a history makes."""
-        items = self.history(history, user=user)
-        return self.prompter.history(items, show=self._swap.rankers.shown(self.mode))
+        """What the mode reads of a history: the exact prompt, or its items' texts where it reads those."""
+        return self._swap.rankers.prompt(self.mode, self.history(history, user=user))
 
     def use(self, adapter: str | None) -> None:
         """Swap the LoRA adapter, by name, domain, path, hub id or `auto`; None is the base; it stays loaded.

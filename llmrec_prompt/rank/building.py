@@ -21,6 +21,8 @@ from llmrec_prompt.rank.yes_no import YesNoRanker
 from llmrec_prompt.retrieve import Retriever
 from llmrec_prompt.scorers import NEED_LOGS, SCORERS, Ingredients, Scorer, build_scorer
 from llmrec_prompt.scorers.embedders import embeds_with_model
+from llmrec_prompt.templates import HistoryPrompt
+from llmrec_prompt.types import History
 
 RETRIEVERS = ("embedding", "co-occurrence", "bm25", "popularity")
 PEERS = 4
@@ -112,13 +114,19 @@ class Rankers:
         abroad = self._trained_encoder and not learnt_in(self.card, self.given.prompter.domain.name)
         return "fused" if self.card is None or abroad else self.card.mode
 
-    def shown(self, mode: str) -> int | None:
-        """How many history items a mode's prompt shows; the domain's number if None."""
+    def prompt(self, mode: str, history: History) -> HistoryPrompt:
+        """What a mode reads of a history, and how many of its items.
+
+        Raises:
+            UnknownName: no such mode.
+        """
         mode = self.resolve(mode)
-        own = mode == "encoder" or "encoder" in parts_of(mode)
-        if self.card is None or not (own or (mode in ASKING and mode == self.card.mode)):
-            return None
-        return self.card.history
+        check_mode(mode)
+        parts = self.fusion() if mode == "fused" else parts_of(mode) or (mode,)
+        if "encoder" in parts and "likelihood" not in parts:
+            return self._encoder.prompt(history)
+        trained = self.card if mode in ASKING and self.card and mode == self.card.mode else None
+        return self.given.prompter.history(history, show=trained.history if trained else None)
 
     def ranker(self, mode: str) -> Ranker:
         """The ranker of a mode.

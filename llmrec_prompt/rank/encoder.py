@@ -125,6 +125,18 @@ class EncoderRanker:
             sum(self._weights[name] * part for name, part in parts.items()) + self._weight * self._popularity
         )
 
+    def prompt(self, history: History) -> HistoryPrompt:
+        """What the model reads of a history: its prompt, or where none was trained its items' texts alone."""
+        if self._at_home:
+            return self._prompter.history(history, show=self._shown)
+        events: Counter[str] = Counter()
+        shown = self._latest(history)
+        text = "".join(self._prompter.item(item, events) for item in shown)
+        return HistoryPrompt(text, len(shown), len(history) - len(shown), dict(events))
+
+    def _latest(self, history: History) -> History:
+        return history[-(self._shown or self._prompter.domain.history) :]
+
     def _likeness(
         self, history: History, states: Vectors, events: Counter[str]
     ) -> tuple[dict[str, Any], int]:
@@ -132,7 +144,7 @@ class EncoderRanker:
         if not history:
             raise DataError("The history is empty, so a user has no state. Give at least one item.")
         if not self._at_home:
-            shown = history[-(self._shown or self._prompter.domain.history) :]
+            shown = self._latest(history)
             near = self._nearness(shown, states)  # reads the texts whose cuts are counted next
             events["text_cut"] += self._items.cut(shown, self._items.rows(shown))
             return {self.name: near}, len(shown)

@@ -185,6 +185,18 @@ def test_how_candidates_are_found(folders):
     found = given.rankers.retriever("fused", 2).retrieve(items("a"))
     assert found[0].item_id == ALL[best].item_id
     assert len(found) == 2
-    assert given.rankers.shown("auto") == 2
+
+
+def test_the_prompt_is_what_the_mode_reads(folders):
+    given, history = swap(States(), "films"), items("abc")
+    trained = given.rankers.prompt("auto", history)
+    assert (trained.shown, trained.dropped) == (2, 1)
+    assert given.rankers.prompt("encoder+popularity", history) == trained
     given.use(None)
-    assert given.rankers.shown("auto") is None
+    whole = given.rankers.prompt("auto", history)  # likelihood takes part
+    assert whole.shown == 3
+    assert whole.text.startswith(trained.text.partition("\n")[0])
+    texts = given.rankers.prompt("encoder", history).text
+    assert texts == "".join(given.rankers.given.prompter.item(item) for item in history)
+    with pytest.raises(UnknownName):
+        given.rankers.prompt("encodr", history)
