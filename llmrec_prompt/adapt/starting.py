@@ -75,16 +75,20 @@ def check_unseen(start: Path | None, people: Sequence[Population]) -> None:
     """
     if start is None:
         return
-    card = Card.load(start)
     for population in people:
         name, judges = population.dataset.name, population.validation
-        seen = overlap(start, population.dataset, judges) - _judges(card, population)
-        if seen:
+        if seen := remembered(start, population):
             raise ConfigError(
                 f"The adapter to start from, {start.name!r}, saw {len(seen)} of the {len(judges)} validation "
                 f"users of {name} in its training, so they cannot choose. Give the source the `test`, "
                 "`validation` and `draw` of its latest training, another `draw`, or `validation: 0`."
             )
+
+
+def remembered(folder: Path, population: Population) -> set[str]:
+    """The validation users that an adapter learnt from; those who chose its own checkpoint are none."""
+    seen = overlap(folder, population.dataset, population.validation)
+    return seen - _judges(Card.load(folder), population)
 
 
 def _judges(card: Card, population: Population) -> set[str]:

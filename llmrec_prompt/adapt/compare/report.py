@@ -46,19 +46,8 @@ def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[s
         )
     facts = ("name", "data", "domain", "model", "model_hash", "adapters", "test", "candidates", "seed")
     seed = int(manifest["seed"])
-    results: dict[str, Any] = {kind: {} for kind in manifest["negatives"]}
-    details: dict[str, Any] = {kind: {} for kind in manifest["negatives"]}
-    groups, order = _by_row(rows), list(manifest["methods"])
-    for draws in sorted(groups, key=lambda found: order.index(found[0]["method"])):
-        row, values = draws[0], _values(draws)
-        said = {**row["facts"], "events": row["events"], "seconds": row["seconds"]}
-        for shots in _columns(row, sizes):
-            cells = results[row["negatives"]].setdefault(row["method"], {})
-            cells[shots] = {metric: _interval(found.mean(0), seed) for metric, found in values.items()}
-            details[row["negatives"]].setdefault(row["method"], {})[shots] = {
-                **said,
-                "by_draw": values["ndcg@10"].mean(1).round(4).tolist(),
-            }
+    groups = _by_row(rows)
+    results, details = _cells(groups, manifest, sizes)
     return {
         **{key: manifest[key] for key in facts},
         "draws": max(len(found) for found in groups),
@@ -70,6 +59,26 @@ def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[s
         "gains": holm(list(_tests(groups, sizes, GAINS, seed))),
         "details": details,
     }
+
+
+def _cells(
+    groups: Sequence[list[Row]], manifest: Mapping[str, Any], sizes: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`results` and `details` of the report, by negatives, method and shots."""
+    order, seed = list(manifest["methods"]), int(manifest["seed"])
+    results: dict[str, Any] = {kind: {} for kind in manifest["negatives"]}
+    details: dict[str, Any] = {kind: {} for kind in manifest["negatives"]}
+    for draws in sorted(groups, key=lambda found: order.index(found[0]["method"])):
+        row, values = draws[0], _values(draws)
+        said = {**row["facts"], "events": row["events"], "seconds": row["seconds"]}
+        for shots in _columns(row, sizes):
+            cells = results[row["negatives"]].setdefault(row["method"], {})
+            cells[shots] = {metric: _interval(found.mean(0), seed) for metric, found in values.items()}
+            details[row["negatives"]].setdefault(row["method"], {})[shots] = {
+                **said,
+                "by_draw": values["ndcg@10"].mean(1).round(4).tolist(),
+            }
+    return results, details
 
 
 def _by_row(rows: Sequence[Row]) -> list[list[Row]]:

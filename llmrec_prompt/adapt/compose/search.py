@@ -35,6 +35,7 @@ from llmrec_prompt.adapt.publish import users_of
 from llmrec_prompt.adapt.recipe import Lora, Recipe, Stage
 from llmrec_prompt.adapt.recipe import Source as Target
 from llmrec_prompt.adapt.settling import Settled, settle
+from llmrec_prompt.adapt.starting import remembered
 from llmrec_prompt.adapt.validation import QUESTIONS, Validation, reported
 from llmrec_prompt.adapters import Source, overlap
 from llmrec_prompt.adapters.weights import MAX_RANK
@@ -73,7 +74,8 @@ def compose_on(name: str, mixture: Mixture, out: Path, search: Search, *, force:
     Temperature and popularity weights are fitted to the target for every method.
 
     Raises:
-        ConfigError: the adapters are no encoders, too many, or one was trained on users to search on.
+        ConfigError: the adapters are no encoders, too many, or one was trained on users to search on or to
+            choose by.
         AdapterError: the adapters do not fit together or to the base, or the name is taken.
         DataError: the target has too few users.
     """
@@ -133,6 +135,7 @@ class Mixer:
             raise DataError(f"{population.dataset.name} has no user to fit the mixture to. Raise `users`.")
         if mixture.method == "hub":
             check_new(mixture, population.dataset, looked_at)
+        check_judges(mixture, population)
         self._shots = Shots(windows(population, texts, history, reach, users=looked_at))
         others = population.judged_by(strangers(mixture, population.dataset, looked_at))
         self._bench.settling = lambda: self._questions(stage, others)
@@ -254,6 +257,21 @@ def check_new(mixture: Mixture, dataset: Dataset, users: Sequence[str]) -> None:
             raise ConfigError(
                 f"Adapter {parent.card.name!r} was trained on {len(seen)} of the {len(users)} "
                 "users to search on, so it would win by memory. Leave it out, or search on other data."
+            )
+
+
+def check_judges(mixture: Mixture, population: Population) -> None:
+    """Refuse validation users that a parent learnt from: how to rank would be chosen by what it remembers.
+
+    Raises:
+        ConfigError: as said.
+    """
+    for parent in mixture.parents:
+        if seen := remembered(parent.folder, population):
+            raise ConfigError(
+                f"Adapter {parent.card.name!r} was trained on {len(seen)} of the "
+                f"{len(population.validation)} validation users, so they cannot choose how to rank. Give the "
+                "`test` and `validation` of its training, `validation` 0, or other data."
             )
 
 

@@ -165,6 +165,18 @@ def test_a_parent_that_remembers_the_shots_is_refused(tiny, ring, parents, tmp_p
         write_users(parents[1].folder, ["0123456789abcdef"])
 
 
+def test_a_parent_that_remembers_who_would_choose_is_refused(tiny, ring, parents, tmp_path):
+    from llmrec_prompt.adapt.compose.search import compose_on
+
+    judges = Population(search(tiny, ring).target).validation
+    write_users(parents[1].folder, [user_hash("ring", user) for user in judges[:3]])
+    try:
+        with pytest.raises(ConfigError, match="'noise' was trained on 3 of the 8 validation users"):
+            compose_on("memory", Mixture(parents, (0.5, 0.5)), tmp_path, search(tiny, ring))
+    finally:
+        write_users(parents[1].folder, ["0123456789abcdef"])
+
+
 def test_only_encoders_of_a_small_rank_can_be_fitted(tiny, ring, parents, tmp_path):
     from llmrec_prompt.adapt.compose.search import compose_on
 
