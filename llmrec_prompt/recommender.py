@@ -25,6 +25,7 @@ from llmrec_prompt.rank import (
     leave_one_out,
     rank,
 )
+from llmrec_prompt.retrieve import Retriever
 from llmrec_prompt.scorers import EMBEDDERS, Ingredients
 from llmrec_prompt.templates import HistoryPrompt, Prompter, load_domain
 from llmrec_prompt.types import Item, Ranking
@@ -182,6 +183,10 @@ class Recommender:
         """
         return self._swap.rankers.ranker(mode)
 
+    def retriever_of(self, mode: str, size: int) -> Retriever:
+        """What finds a mode's candidates in the catalogue: `size` of them, or all where it knows all."""
+        return self._swap.rankers.retriever(mode, size)
+
     def recommend(
         self,
         history: Sequence[Entry] | None = None,
@@ -288,10 +293,9 @@ class Recommender:
         return items, Request(None, domain, seed, dict(events))
 
     def _retrieve(self, history: list[Item], exclude: Collection[str], *, at_least: int = 1) -> list[Item]:
-        rankers = self._swap.rankers
-        rankers.ranker(self.mode)  # a model that is not here is an error before a catalogue is indexed
+        self.ranker_of(self.mode)  # a model that is not here is an error before a catalogue is indexed
         size = max(self.settings.candidates, at_least)
-        return rankers.retriever(self.mode, size).retrieve(history, exclude)
+        return self.retriever_of(self.mode, size).retrieve(history, exclude)
 
     def _ranked(
         self, history: list[Item], candidates: list[Item], request: Request, *, k: int, explain: bool

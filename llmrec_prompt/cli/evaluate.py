@@ -40,6 +40,10 @@ Negatives = Annotated[
     str, typer.Option(help="uniform, popular, retrieved, impressions, full, or a candidates file.")
 ]
 Shown = Annotated[int | None, typer.Option(help="Show only so many of the latest items; all by default.")]
+Retrieve = Annotated[
+    int | None,
+    typer.Option(help="With --negatives full: rank what retrieval finds, as recommend does.", metavar="N"),
+]
 Names = Annotated[str, typer.Option(help="Modes, separated by commas; bm25+popularity adds two up.")]
 Baseline = Annotated[str | None, typer.Option(help="Held against all others; popularity by default.")]
 Weight = Annotated[
@@ -66,6 +70,7 @@ def run(
     users: Users = 200,
     candidates: Candidates = 20,
     negatives: Negatives = "uniform",
+    retrieve: Retrieve = None,
     history: Shown = None,
     rankers: Names = EVERY,
     baseline: Baseline = None,

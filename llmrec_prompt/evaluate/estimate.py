@@ -13,12 +13,12 @@ from typing import Any
 from llmrec_prompt.backends import Backend
 from llmrec_prompt.errors import ContextOverflow, DataError
 from llmrec_prompt.evaluate.exam import Exam, Question
-from llmrec_prompt.evaluate.offline import make_recommender
+from llmrec_prompt.evaluate.offline import as_deployed, make_recommender
 from llmrec_prompt.evaluate.plan import Plan
 from llmrec_prompt.evaluate.rates import Rate, rate_key, recorded, uses_model
 from llmrec_prompt.evaluate.runner import answer, prepare_one
 from llmrec_prompt.evaluate.suite import Paper
-from llmrec_prompt.rank import Ranker
+from llmrec_prompt.rank import Ranker, RetrievedRanker
 from llmrec_prompt.rank.base import tokens_of
 from llmrec_prompt.recommender import Recommender
 
@@ -106,19 +106,20 @@ def _rates(plan: Plan, exam: Exam, backend: Any, known: dict[str, Rate]) -> dict
         asks = any(uses_model(name, plan.embedder) for name in missing)
         loaded: Backend | None = backend(plan.model) if asks else None
         recommender = make_recommender(plan, exam, loaded)
-        fresh = {name: _measured(recommender, name, exam, plan.seed) for name in missing}
+        fresh = {name: _measured(recommender, name, exam, plan) for name in missing}
         known |= {rate_key(plan, name): rate for name, rate in fresh.items()}
         rates |= fresh
     return rates
 
 
-def _measured(recommender: Recommender, name: str, exam: Exam, seed: int) -> Rate:
+def _measured(recommender: Recommender, name: str, exam: Exam, plan: Plan) -> Rate:
     if name in TRAINED:
         return Rate(0.0, 0.0, source="not measured: trains first")
     start = time.monotonic()
     ranker = recommender.ranker_of(name)
     seconds = time.monotonic() - start
-    return replace(measure(ranker, exam, seed), build_seconds=seconds)
+    ranker = as_deployed(ranker, name, recommender, plan.retrieve)
+    return replace(measure(ranker, exam, plan.seed), build_seconds=seconds)
 
 
 def measure(ranker: Ranker, exam: Exam, seed: int) -> Rate:
@@ -127,7 +128,8 @@ def measure(ranker: Ranker, exam: Exam, seed: int) -> Rate:
     A language model is not shown a whole catalogue for that: see `LONG`.
     """
     questions = exam.questions[:PROBED]
-    cut = bool(ranker.origin) and max(len(q.candidates) for q in questions) > LONG
+    whole = bool(ranker.origin) and not isinstance(ranker, RetrievedRanker)
+    cut = whole and max(len(q.candidates) for q in questions) > LONG
     asked = [shortened(q, 2 * FEW + MANY) for q in questions] if cut else questions
     items = list({item.item_id: item for q in asked for item in q.candidates}.values())
     ahead = prepare_one(ranker, items)

@@ -25,7 +25,7 @@ from llmrec_prompt.evaluate.run import RunDirectory, append_line, manifest_name
 from llmrec_prompt.evaluate.runner import default_folder, run_exam
 from llmrec_prompt.evaluate.sample import write_asked
 from llmrec_prompt.evaluate.score_cache import ScoreStore, cached, code_fingerprint
-from llmrec_prompt.rank import EncoderRanker, Ranker, ScorerRanker
+from llmrec_prompt.rank import EncoderRanker, Ranker, RetrievedRanker, ScorerRanker
 from llmrec_prompt.recommender import Recommender
 
 
@@ -64,7 +64,7 @@ def evaluate(
         write_asked(run, exam, recommender if manifest["model"] else None, seed=plan.seed)
         for name, seconds in building.items():
             append_line(run.folder / "spent.jsonl", {"ranker": name, "build_seconds": seconds})
-        answer_all(exam, recommender, rankers, run)
+        answer_all(exam, recommender, rankers, run, retrieve=plan.retrieve)
         write_lists(run, exam)
         found = write_report(run)
     record(plan, found.costs)
@@ -72,9 +72,16 @@ def evaluate(
 
 
 def answer_all(
-    exam: Exam, recommender: Recommender, rankers: Mapping[str, Ranker], run: RunDirectory
+    exam: Exam,
+    recommender: Recommender,
+    rankers: Mapping[str, Ranker],
+    run: RunDirectory,
+    *,
+    retrieve: int | None = None,
 ) -> None:
     """Ask what is unanswered; what was computed is kept, also when it is stopped.
+
+    With `retrieve` a mode is asked about so many candidates that retrieval finds.
 
     Raises:
         ConfigError: the rows that are there are not the beginning of this run.
@@ -82,9 +89,16 @@ def answer_all(
     store = ScoreStore()
     try:
         kept = {name: cached(ranker, recommender, store) for name, ranker in rankers.items()}
+        kept = {name: as_deployed(kept[name], name, recommender, retrieve) for name in kept}
         run_exam(exam, kept, run, seed=recommender.settings.seed, workers=at_once(recommender, rankers))
     finally:
         store.close()
+
+
+def as_deployed(ranker: Ranker, name: str, recommender: Recommender, retrieve: int | None) -> Ranker:
+    """The ranker behind retrieval, where that is asked for and the mode does not know the whole catalogue."""
+    retriever = None if retrieve is None else recommender.retriever_of(name, retrieve)
+    return ranker if retriever is None or retriever.finds_all else RetrievedRanker(ranker, retriever)
 
 
 def at_once(recommender: Recommender, rankers: Mapping[str, Ranker]) -> int:

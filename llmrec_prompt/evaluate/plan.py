@@ -8,7 +8,7 @@ from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.cases import Ask
 
 ALL = ("random", "popularity", "bm25", "embedding", "co-occurrence", "likelihood", "fused")
-ONLY_GIVEN = ("history", "baseline")
+ONLY_GIVEN = ("history", "baseline", "retrieve")
 """What a manifest says of a plan only where it was given, so that it does not change what came before."""
 
 
@@ -35,6 +35,8 @@ class Plan:
     """How many of the latest items a question shows; all if None."""
     baseline: str | None = None
     """The ranker that the others are held against; popularity if None."""
+    retrieve: int | None = None
+    """Modes that ask the model about each candidate rank only so many, as `recommend` does; all if None."""
 
     @property
     def ask(self) -> Ask:
@@ -48,13 +50,18 @@ class Plan:
 
 
 def check_rankers(plan: Plan) -> None:
-    """Refuse no rankers, and one twice.
+    """Refuse no rankers, and one twice; and retrieval of nothing, or among what was drawn.
 
     Raises:
         ConfigError: as said.
     """
     if not plan.rankers or len(set(plan.rankers)) != len(plan.rankers):
         raise ConfigError(f"Rankers {', '.join(plan.rankers) or 'none'}: give at least one, each once.")
+    if plan.retrieve is not None and (plan.retrieve < 1 or plan.negatives != "full"):
+        raise ConfigError(
+            f"To retrieve {plan.retrieve} of {plan.negatives} candidates cannot be meant. Retrieve at least "
+            "1, of the whole catalogue: --negatives full."
+        )
     if plan.baseline is not None and plan.baseline not in plan.rankers:
         raise ConfigError(
             f"The baseline {plan.baseline!r} is none of the rankers: {', '.join(plan.rankers)}."

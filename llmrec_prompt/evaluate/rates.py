@@ -45,7 +45,8 @@ def uses_model(ranker: str, embedder: str) -> bool:
 def rate_key(plan: Plan, ranker: str) -> str:
     """What a rate holds for: a ranker, its model and adapter, the data, how many are ranked after what."""
     own = [plan.model, plan.adapter or ""] if uses_model(ranker, plan.embedder) else []
-    number = plan.candidates if plan.negatives != "full" else "full"
+    whole = "full" if plan.retrieve is None else f"full, {plan.retrieve} retrieved"
+    number = whole if plan.negatives == "full" else plan.candidates
     return json.dumps([ranker, Path(plan.data).name, number, plan.history, *own])
 
 

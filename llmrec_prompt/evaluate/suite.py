@@ -95,6 +95,8 @@ class Suite(_Strict):
     templates: tuple[Template, ...] = Field(default=(Template(),), min_length=1)
     embedder: Literal["auto", "minilm", "backend"] = "auto"
     popularity_weight: float | None = None
+    retrieve: int | None = Field(default=None, ge=1)
+    """Of `full` negatives, as `recommend` does: how many a mode ranks that asks the model about each."""
     baseline: str | None = None
     """The ranker that the others are held against; popularity if None."""
     seed: int = Field(default=0, ge=0)
@@ -123,6 +125,13 @@ class Suite(_Strict):
             values = getattr(self, what)
             if len(set(values)) != len(values):
                 raise ValueError(f"{what} name something twice")
+        return self
+
+    @model_validator(mode="after")
+    def _retrievable(self) -> "Suite":
+        kinds = {*self.negatives, *(kind for source in self.data for kind in source.negatives or ())}
+        if self.retrieve is not None and "full" not in kinds:
+            raise ValueError(f"retrieve is for full negatives, and here are {', '.join(sorted(kinds))} alone")
         return self
 
     @classmethod
@@ -268,6 +277,7 @@ def _plans(suite: Suite, source: Source, protocol: str, negatives: str, shown: i
         "candidates": source.candidates or suite.candidates,
         "embedder": suite.embedder,
         "popularity_weight": suite.popularity_weight,
+        "retrieve": suite.retrieve if negatives == "full" else None,
         "seed": suite.seed,
     }
     alone = tuple(name for name in suite.rankers if not uses_model(name, suite.embedder))

@@ -13,6 +13,7 @@ from llmrec_prompt.rank.many import in_order, rank_many
 from llmrec_prompt.rank.modes import MODES, check_mode, parts_of
 from llmrec_prompt.rank.order import Order, put_in_order, rank
 from llmrec_prompt.rank.priors import SOURCES, calibration_histories
+from llmrec_prompt.rank.retrieved import RetrievedRanker
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.rank.swapping import Swap
 from llmrec_prompt.rank.yes_no import YesNoRanker
@@ -34,6 +35,7 @@ __all__ = [
     "Rankers",
     "Reason",
     "Request",
+    "RetrievedRanker",
     "ScorerRanker",
     "Swap",
     "YesNoRanker",

@@ -22,15 +22,36 @@ class Retriever:
     def __init__(self, dataset: Dataset, scorers: Sequence[Scorer], *, size: int = 60) -> None:
         self._dataset, self._scorers, self._size = dataset, list(scorers), size
 
+    @property
+    def finds_all(self) -> bool:
+        """Whether it leaves nothing out."""
+        return self._size >= len(self._dataset.items)
+
     def retrieve(self, history: History, exclude: Collection[str] = ()) -> list[Item]:
         """At most `size` items, in the order found.
 
         Raises:
             DataError: nothing is left of the catalogue, or no scorer tells its items apart.
         """
+        allowed = np.ones(len(self._dataset.items), bool)
+        allowed[self._rows(exclude)] = False
+        return self._found(history, allowed)
+
+    def among(self, history: History, ids: Collection[str]) -> list[Item]:
+        """The same out of some of the catalogue's items alone.
+
+        Raises:
+            DataError: as `retrieve`.
+        """
+        allowed = np.zeros(len(self._dataset.items), bool)
+        allowed[self._rows(ids)] = True
+        return self._found(history, allowed)
+
+    def _rows(self, ids: Collection[str]) -> list[int]:
+        return [self._dataset.index[i] for i in ids if i in self._dataset.index]
+
+    def _found(self, history: History, allowed: np.ndarray) -> list[Item]:
         items = self._dataset.items
-        allowed = np.ones(len(items), bool)
-        allowed[[self._dataset.index[i] for i in exclude if i in self._dataset.index]] = False
         if not allowed.any():
             raise DataError(f"Nothing is left to recommend: all {len(items)} items are excluded or consumed.")
         if allowed.sum() <= self._size:  # nothing to choose: all are ranked

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from llmrec_prompt import Dataset, Interaction, Item
+from llmrec_prompt import Dataset, Interaction, Item, Recommender
 from llmrec_prompt.adapters import user_hash, write_users
 from llmrec_prompt.backends import load_backend
 from llmrec_prompt.data import Cleaning, write_two_file
@@ -204,3 +204,24 @@ def test_what_was_answered_before_ctrl_c_is_kept(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         answers("stopped", 5)
     assert sum(row.get("cached", False) for row in answers("whole", 8)) == 5
+
+
+def test_a_whole_catalogue_is_ranked_as_recommend_does(shop, tmp_path):
+    options = {"rankers": ("likelihood", "popularity"), "negatives": "full", "users": 4}
+    report, manifest = run(shop, tmp_path / "run", retrieve=5, **options)
+    assert manifest["retrieve"] == 5
+    assert report.events["likelihood"]["not_retrieved"] == 4 * (27 - 5)  # of 30 each has three others
+    assert "not_retrieved" not in report.events["popularity"]
+    row = json.loads((tmp_path / "run" / "rows.jsonl").read_text().splitlines()[0])
+    exam = make_exam(Dataset.load(shop), Plan(data=shop, users=4, negatives="full").ask)
+    history = [item.item_id for item in exam.questions[0].history]
+    rec = Recommender(exam.train, model=MODEL, mode="likelihood", embedder="backend", candidates=5)
+    assert row["ids"][:5] == list(rec.recommend(history, k=5).ids)
+    _, whole = run(shop, tmp_path / "whole", **options)
+    assert "retrieve" not in whole
+
+
+def test_retrieval_is_for_the_whole_catalogue(shop, tmp_path):
+    for wrong in ({"retrieve": 5}, {"retrieve": 0, "negatives": "full"}):
+        with pytest.raises(ConfigError, match="--negatives full"):
+            run(shop, tmp_path / "run", **wrong)

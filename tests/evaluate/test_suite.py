@@ -313,3 +313,10 @@ def test_killed_anywhere_it_ends_with_the_same_bytes(data, tmp_path):
         last.join()
         assert last.exitcode == 0
         assert {name: (tmp_path / f"run-{n}" / name).read_bytes() for name in FILES} == expected
+
+
+def test_retrieval_goes_with_full_negatives_alone(data):
+    (first, second) = papers(small(data, negatives=["full", "uniform"], retrieve=5))
+    assert [paper.plans[0].retrieve for paper in (first, second)] == [5, None]
+    with pytest.raises(ConfigError, match="retrieve is for full negatives, and here are uniform alone"):
+        small(data, retrieve=5)
