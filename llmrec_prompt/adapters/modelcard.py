@@ -8,7 +8,6 @@ import yaml
 
 from llmrec_prompt.adapters.card import README, Card
 from llmrec_prompt.cache import write_atomically
-from llmrec_prompt.templates.prompter import QUESTIONS
 
 HUB_LICENCES = {
     "apache-2.0", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-sa-3.0",
@@ -125,8 +124,6 @@ def _limits(card: Card) -> str:
         f"{', '.join(card.templates) or 'no domain'} ({card.language}); changed templates are refused.",
         "- It learnt from what those users chose. What they rarely saw, it ranks by its text alone.",
     ]
-    if card.mode in QUESTIONS:
-        lines.append(f"- No ranking mode asks `{card.mode}` questions yet, so nothing ranks with it here.")
     if card.popularity:
         weights = ", ".join(f"{task} {weight:.3g}" for task, weight in card.popularity.items())
         lines.append(

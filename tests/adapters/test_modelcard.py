@@ -53,5 +53,11 @@ def test_what_is_not_known_is_not_made_up():
     assert front_matter(text)["license"] == "other"
 
 
+def test_an_adapter_that_answers_questions_is_said_to_rank():
+    text = readme(card(mode="label"))
+    assert "serves the ranking mode `label`" in text
+    assert "nothing ranks" not in text
+
+
 def test_it_is_written_into_the_folder(tmp_path):
     assert write_readme(card(), tmp_path).read_text() == readme(card())
