@@ -102,14 +102,15 @@ class Population:
     Args:
         source: where the data is, and how many users each part has.
         logs: False trains on nobody's history; then there may be no users at all.
+        dataset: that of `source.data` for who has read it already.
 
     Raises:
         DataError: nobody is left to train on.
     """
 
-    def __init__(self, source: Source, *, logs: bool = True) -> None:
+    def __init__(self, source: Source, *, logs: bool = True, dataset: Dataset | None = None) -> None:
         self.source = source
-        self.dataset = Dataset.load(source.data)
+        self.dataset = Dataset.load(source.data) if dataset is None else dataset
         self.domain = load_domain(source.domain or self.dataset.domain)
         self.prompter = Prompter(self.domain, catalogue=self.dataset.items)
         order = self._order(source.test, source.draw)

@@ -21,6 +21,7 @@ from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.recipe import Recipe
 from llmrec_prompt.adapters import Adapter, Card, find, overlap
 from llmrec_prompt.backends import Backend, load_backend
+from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
 from llmrec_prompt.evaluate.metrics import compute
@@ -53,7 +54,8 @@ def compare(
         AdapterError: an adapter does not fit the model or the templates.
         UnknownName: there is no such model, adapter or domain.
     """
-    draws = [_populations(suite, draw) for draw in range(suite.draws)]
+    data = Dataset.load(suite.data)
+    draws = [_populations(suite, data, draw) for draw in range(suite.draws)]
     target = draws[0][0]
     exams = make_exams(suite, target)
     backend = load_backend(suite.model)
@@ -95,10 +97,13 @@ def _asked(run: RunDirectory, suite: Suite) -> list[Row]:
     return [row for row in rows if row["method"] in suite.methods]
 
 
-def _populations(suite: Suite, draw: int) -> dict[Shots, Population]:
-    """Those of every number of shots, 0 among them."""
+def _populations(suite: Suite, data: Dataset, draw: int) -> dict[Shots, Population]:
+    """Those of every number of shots, 0 among them; all over one data set."""
     wanted: dict[Shots, None] = dict.fromkeys([0, *suite.ordered_shots])
-    return {shots: _population(suite, shots, draw) for shots in wanted}
+    people = {shots: Population(suite.target(shots, draw), dataset=data) for shots in wanted}
+    for shots, population in people.items():
+        _check_enough(population, shots)
+    return people
 
 
 def _place(folder: Path, draw: int) -> Path:
@@ -106,19 +111,17 @@ def _place(folder: Path, draw: int) -> Path:
     return folder / f"draw-{draw}" if draw else folder
 
 
-def _population(suite: Suite, shots: Shots, draw: int) -> Population:
-    """The users of a number of shots.
+def _check_enough(population: Population, shots: Shots) -> None:
+    """See that there are as many users as shots.
 
     Raises:
-        ConfigError: there are not so many.
+        ConfigError: there are not.
     """
-    population = Population(suite.target(shots, draw))
     if shots != "all" and len(population.users) < shots:
         raise ConfigError(
             f"{population.dataset.name} has {len(population.users)} users beside those for tests and "
             f"validation, not {shots}. Lower shots, test or validation."
         )
-    return population
 
 
 def make_exams(suite: Suite, population: Population) -> dict[str, Exam]:
