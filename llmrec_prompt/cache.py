@@ -6,9 +6,11 @@ Keys say everything that could change a value; values are plain arrays of number
 import contextlib
 import hashlib
 import os
+import secrets
+import shutil
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +41,7 @@ def file_hash(path: Path) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     with contextlib.suppress(OSError):  # a cache that cannot be written: hashed again next time
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        partial = memo.with_suffix(f".{os.getpid()}.{threading.get_ident()}.partial")
-        partial.write_text(digest)
-        partial.replace(memo)
+        write_atomically(memo, digest)
     return digest
 
 
@@ -115,8 +114,47 @@ class NumberStore:
 
 def write_atomically(path: Path, text: str) -> Path:
     """Write a file so that it is there wholly or not at all; gives its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
     return path
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Gives where to write a file that shall be there wholly or not at all; at the end it becomes `path`.
+
+    On an error what was there before stays, and nothing is left of the new. Any number of processes and
+    threads may write the same file at once: the last one stays.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    partial = _beside(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Gives an empty folder to fill, which at the end becomes `path`; nothing is left of it on an error.
+
+    Raises:
+        OSError: it cannot be written there, or there is such a folder already: remove it first.
+    """
+    partial = _beside(path)
+    partial.mkdir()
+    try:
+        yield partial
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    # Processes of several containers have the same ids, and may share a cache.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmrec_prompt.cache import NumberStore, cache_dir, content_key
+from llmrec_prompt.cache import (
+    NumberStore,
+    cache_dir,
+    content_key,
+    whole_file,
+    whole_folder,
+    write_atomically,
+)
 
 
 @pytest.fixture
@@ -146,3 +153,45 @@ def test_threads_share_a_store(path):
         thread.join()
     sys.setswitchinterval(interval)
     assert failures == []
+
+
+def stopped(place):
+    with place as partial:
+        (partial / "first" if partial.is_dir() else partial).write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_a_file_that_could_not_be_finished_leaves_the_old_one_and_nothing_else(path):
+    write_atomically(path, "old")
+    with pytest.raises(KeyboardInterrupt):
+        stopped(whole_file(path))
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "no text: \ud800")
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_who_writes_the_same_file_at_once_is_not_in_the_others_way(path):
+    with whole_file(path) as one, whole_file(path) as two:
+        one.write_text("one")
+        two.write_text("two")
+    assert path.read_text() == "one"  # the last to end
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_is_there_wholly_or_not_at_all(path):
+    with pytest.raises(KeyboardInterrupt):
+        stopped(whole_folder(path))
+    assert list(path.parent.iterdir()) == []
+    with whole_folder(path) as partial:
+        (partial / "first").write_text("1")
+        assert not path.exists()
+    assert [found.name for found in path.parent.rglob("*")] == [path.name, "first"]
+
+
+def test_a_folder_that_is_there_stays(path):
+    path.mkdir(parents=True)
+    (path / "first").write_text("1")
+    with pytest.raises(OSError, match="not empty"), whole_folder(path) as partial:
+        (partial / "late").write_text("2")
+    assert [found.name for found in path.parent.rglob("*")] == [path.name, "first"]

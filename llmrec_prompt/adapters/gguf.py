@@ -8,7 +8,6 @@ halves of a head.
 import contextlib
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
 from llmrec_prompt.adapters.weights import Matrix, Pair, alpha_of, config_faults, read_config, read_pairs
-from llmrec_prompt.cache import cache_dir, file_hash
+from llmrec_prompt.cache import cache_dir, file_hash, whole_file
 from llmrec_prompt.errors import AdapterError, MissingExtra
 
 FORM = 1
@@ -87,16 +86,8 @@ def write_twin(folder: Path, out: Path, shape: Shape) -> Path:
     if faults := config_faults(config):
         raise AdapterError(f"The adapter {folder} has no GGUF form: {'; '.join(faults)}.")
     pairs = read_pairs(folder)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f"{out.name}.", suffix=".partial", dir=out.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
+    with whole_file(out) as partial:
         _write(partial, pairs, alpha_of(config), shape)
-        partial.chmod(0o644)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
     return out
 
 

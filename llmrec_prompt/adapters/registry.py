@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from llmrec_prompt.adapters.card import CARD, CONFIG, README, USERS, WEIGHTS, Card
+from llmrec_prompt.cache import whole_folder
 from llmrec_prompt.errors import AdapterError, UnknownName
 from llmrec_prompt.hub import snapshot
 
@@ -158,24 +158,17 @@ def add(source: Adapter, *, force: bool = False) -> Adapter:
     target = home() / source.card.name
     if target.exists() and not force:
         raise AdapterError(f"{target} exists already. Say --force to put this one in its place.")
-    partial = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-        _copy(source.folder, partial, FILES)
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
+        with whole_folder(target) as partial:
+            _copy(source.folder, partial, FILES)
+            if target.exists():
+                shutil.rmtree(target)
     except OSError as error:
         raise AdapterError(f"Cannot copy {source.folder} to {target}: {error.strerror or error}.") from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
     return Adapter(target, Card.load(target))
 
 
 def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
-    target.chmod(0o755)
     for name in names:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)

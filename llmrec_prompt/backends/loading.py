@@ -1,8 +1,6 @@
 """From a model reference to a loaded backend; engines are imported only when asked for."""
 
-import contextlib
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +8,7 @@ from llmrec_prompt.backends.base import Backend
 from llmrec_prompt.backends.cores import usable_cores
 from llmrec_prompt.backends.models import HOSTED, PACKAGED, ModelRef, gguf_path, parse_ref
 from llmrec_prompt.backends.openai import Hosted, permitted
-from llmrec_prompt.cache import cache_dir, file_hash
+from llmrec_prompt.cache import cache_dir, file_hash, whole_file
 from llmrec_prompt.errors import BackendError
 
 log = logging.getLogger(__name__)
@@ -115,15 +113,11 @@ def half_precision_copy(source: Path, digest: str) -> Path:
     target = cache_dir() / "models" / f"{source.stem}-{digest}-f16.gguf"
     if target.exists():
         return target
-    partial = target.with_suffix(f".{os.getpid()}.partial")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        requantize(source, partial, kind="f16", threads=usable_cores())
-        partial.replace(target)
+        with whole_file(target) as partial:
+            requantize(source, partial, kind="f16", threads=usable_cores())
     except (BackendError, OSError) as error:  # llama.cpp says in its own way that a file cannot be written
         reason = str(error).rstrip(".")
         log.warning("Cannot keep a fast copy of %s: %s. It is used as shipped.", source.name, reason)
-        with contextlib.suppress(OSError):
-            partial.unlink()
         return source
     return target

@@ -4,13 +4,12 @@
 """
 
 import importlib.util
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.cache import cache_dir, content_key, file_hash
+from llmrec_prompt.cache import cache_dir, content_key, file_hash, whole_file
 from llmrec_prompt.errors import ConfigError, MissingExtra, UnknownName
 
 DEFAULT_MODEL = "smollm2"
@@ -54,12 +53,9 @@ def _gemma3_270m() -> Path:
     parts = [packaged_file(f"{name}_part{i}", "data/*.part*", "gemma3-270m") for i in range(1, 5)]
     target = cache_dir() / "models" / "gemma-3-270m-q4_k_m.gguf"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as out:
+        with whole_file(target) as partial, partial.open("wb") as out:
             for part in parts:
                 out.write(part.read_bytes())
-        partial.replace(target)
     return target
 
 

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.cache import write_atomically
+from llmrec_prompt.cache import whole_file, write_atomically
 from llmrec_prompt.data.dataset import Dataset
 from llmrec_prompt.data.impressions import impression_row
 from llmrec_prompt.data.readers import KINDS
@@ -68,11 +68,9 @@ def write_two_file(dataset: Dataset, folder: str | Path) -> Path:
 
 def _write_impressions(path: Path, dataset: Dataset) -> None:
     # The file may be the one that is read.
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         for impression in dataset.impressions():
             file.write(json.dumps(impression_row(impression), ensure_ascii=False) + "\n")
-    partial.replace(path)
 
 
 def item_row(item: Item) -> dict[str, Any]:

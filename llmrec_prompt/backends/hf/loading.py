@@ -9,9 +9,7 @@ import logging
 import mmap
 import os
 import re
-import shutil
 import struct
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ import numpy as np
 from llmrec_prompt.backends.hf.backend import HfBackend
 from llmrec_prompt.backends.hf.vocabulary import BOS_UNLESS_SAID, as_llama_cpp
 from llmrec_prompt.backends.models import PACKAGED, ModelRef, gguf_path
-from llmrec_prompt.cache import cache_dir, file_hash
+from llmrec_prompt.cache import cache_dir, file_hash, whole_folder
 from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra, UnknownName
 from llmrec_prompt.hub import snapshot
 
@@ -172,18 +170,12 @@ def _dequantised(source: Path, digest: str) -> Path:
     if target.exists():
         return target
     log.warning("Taking %s apart for transformers, once; this takes up to a minute.", source.name)
-    partial = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".partial", dir=target.parent))
-        _convert(source, partial)
-        with contextlib.suppress(OSError):  # another process was faster
-            partial.rename(target)
+        with whole_folder(target) as partial:
+            _convert(source, partial)
     except OSError as error:
-        raise BackendError(f"Cannot keep a copy of {source.name} in {target.parent}: {error}.") from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
+        if not target.exists():  # else another process was faster
+            raise BackendError(f"Cannot keep a copy of {source.name} in {target.parent}: {error}.") from error
     return target
 
 
