@@ -27,7 +27,7 @@ from llmrec_prompt.rank import (
 )
 from llmrec_prompt.retrieve import Retriever
 from llmrec_prompt.scorers import EMBEDDERS, Ingredients
-from llmrec_prompt.templates import HistoryPrompt, Prompter, load_domain
+from llmrec_prompt.templates import Domain, HistoryPrompt, Prompter, load_domain
 from llmrec_prompt.types import Item, Ranking
 
 
@@ -125,21 +125,26 @@ class Recommender:
         check_mode(mode)
         self.dataset = data if isinstance(data, Dataset) else Dataset.load(data)
         self.domain = load_domain(domain or self.dataset.domain, self.settings.prompts)
-        self.prompter = Prompter(
-            self.domain,
-            language=self.settings.language,
-            catalogue=self.dataset.items,
-            prompts=self.settings.prompts,
-            fields=shown_fields(model, self.settings.hosted),
-        )
+        self._fields = shown_fields(model, self.settings.hosted)
+        self.prompter = self._prompter_of(self.domain)
         self.mode = mode
         self._entries = Entries(self.dataset)
         self._model = model
-        self._swap = Swap(self._rankers(), self._load, adapter)
+        self._swap = Swap(self._rankers(self.prompter), self._load, adapter)
 
-    def _rankers(self) -> Rankers:
+    def _prompter_of(self, domain: Domain) -> Prompter:
+        """What renders a domain, with all that the settings and a hosted model's leave say of it."""
+        return Prompter(
+            domain,
+            language=self.settings.language,
+            catalogue=self.dataset.items,
+            prompts=self.settings.prompts,
+            fields=self._fields,
+        )
+
+    def _rankers(self, prompter: Prompter) -> Rankers:
         settings = self.settings
-        given = Ingredients(self.dataset, self.prompter, embedder=settings.embedder, seed=settings.seed)
+        given = Ingredients(self.dataset, prompter, embedder=settings.embedder, seed=settings.seed)
         return Rankers(
             given,
             weights=settings.weights,
@@ -182,6 +187,14 @@ class Recommender:
             Unsupported: the model lacks what the mode asks for.
         """
         return self._swap.rankers.ranker(mode)
+
+    def speaking(self, domain: Domain) -> Rankers:
+        """Rankers over the same data, model and adapter, whose prompts are another domain's.
+
+        Raises:
+            TemplateError: its templates cannot be used.
+        """
+        return self._rankers(self._prompter_of(domain)).under(lambda: self.backend, self.card)
 
     def retriever_of(self, mode: str, size: int) -> Retriever:
         """What finds a mode's candidates in the catalogue: `size` of them, or all where it knows all."""

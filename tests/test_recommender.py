@@ -236,3 +236,13 @@ def test_explain_names_the_history_item_behind_a_candidate():
 def test_errors(rec, call, error, words):
     with pytest.raises(error, match=words.replace("?", r"\?")):
         call(rec)
+
+
+def test_a_mode_is_built_once_under_each_adapter(rec, adapters):
+    for mode in ("label", "fused", "bm25+popularity", "popularity"):
+        assert rec.ranker_of(mode) is rec.ranker_of(mode)
+    bare = rec.ranker_of("fused")
+    rec.use("cups")
+    assert rec.ranker_of("fused") is not bare
+    rec.use(None)
+    assert rec.ranker_of("fused") is bare

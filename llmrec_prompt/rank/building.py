@@ -79,6 +79,10 @@ class Rankers:
         return self.given.backend()
 
     @cached_property
+    def _made(self) -> dict[str, Ranker]:
+        return {}
+
+    @cached_property
     def _encoder(self) -> EncoderRanker:
         return EncoderRanker(
             self.backend,
@@ -129,13 +133,18 @@ class Rankers:
         return self.given.prompter.history(history, show=trained.history if trained else None)
 
     def ranker(self, mode: str) -> Ranker:
-        """The ranker of a mode.
+        """The ranker of a mode, built once.
 
         Raises:
             UnknownName: no such mode.
             Unsupported: the backend lacks what the mode asks for.
         """
         mode = self.resolve(mode)
+        if mode not in self._made:
+            self._made[mode] = self._build(mode)
+        return self._made[mode]
+
+    def _build(self, mode: str) -> Ranker:
         if mode in SCORERS:
             return ScorerRanker(self.scorer(mode), self.given.dataset)
         if mode == "likelihood":

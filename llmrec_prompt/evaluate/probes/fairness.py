@@ -8,7 +8,7 @@ prompt can be taken for another's.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,9 @@ from llmrec_prompt.errors import ConfigError, DataError
 from llmrec_prompt.evaluate.exam import Question
 from llmrec_prompt.evaluate.statistics import bootstrap_interval
 from llmrec_prompt.progress import track
-from llmrec_prompt.rank import Ranker, Rankers, Request, rank
+from llmrec_prompt.rank import Ranker, Request, rank
 from llmrec_prompt.recommender import Recommender
-from llmrec_prompt.scorers import Ingredients
-from llmrec_prompt.templates import Domain, Prompter
+from llmrec_prompt.templates import Domain
 
 PERMUTATIONS = 2000
 
@@ -79,27 +78,11 @@ def ranker_about(recommender: Recommender, person: str, mode: str = "auto") -> R
         ConfigError: the templates do not say who asks, so that the attribute would be in no prompt.
         UnknownName: no such mode.
     """
-    settings, sample = recommender.settings, recommender.dataset.items[:1]
-    prompter = Prompter(
-        domain_about(recommender.domain, person),
-        language=settings.language,
-        catalogue=recommender.dataset.items,
-        prompts=settings.prompts,
-    )
+    rankers = recommender.speaking(domain_about(recommender.domain, person))
+    prompter, sample = rankers.given.prompter, recommender.dataset.items[:1]
     if prompter.history(sample).text == recommender.prompter.history(sample).text:
         raise ConfigError(f"Templates of {prompter.domain.name!r} do not say domain.person: nothing to vary.")
-    given = Ingredients(
-        recommender.dataset,
-        prompter,
-        lambda: recommender.backend,
-        embedder=settings.embedder,
-        seed=settings.seed,
-    )
-    rankers = Rankers(
-        given, weights=settings.weights, prior_weight=settings.prior_weight, card=recommender.card
-    )
-    rankers = replace(rankers, calibration=settings.calibration, task=settings.task)
-    return replace(rankers, popularity_weight=settings.popularity_weight).ranker(mode)
+    return rankers.ranker(mode)
 
 
 def probe_fairness(

@@ -97,6 +97,17 @@ def test_an_attribute_that_no_template_says_is_refused(tmp_path):
         domain_about(rec.domain, rec.domain.person)
 
 
+def test_a_prompt_about_somebody_shows_no_more_fields_than_the_model_may_see(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path))
+    seen = []
+    backend = FakeBackend(lambda prompt, line: float(len(seen.append(prompt + line) or line)))
+    backend.fields = ("title", "year")
+    rec = Recommender("sample:movies", model=backend, embedder="backend")
+    ranker_about(rec, PEOPLE[0], "likelihood").score(rec.history(["Alien"]), rec.dataset.items[:4])
+    assert any("woman" in text for text in seen)
+    assert not [text for text in seen if "Ridley Scott" in text]
+
+
 def test_what_cannot_be_probed():
     two = {"x": table(UP), "y": table(UP)}
     with pytest.raises(ConfigError, match="1 attributes"):
