@@ -20,6 +20,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def first_line(error: Exception) -> str:
+    r"""What another library's error says, to be told in a message of ours: one line, no full stop; never empty.
+
+    >>> first_line(OSError("No such file.\nSee the docs.")), first_line(KeyError())
+    ('No such file', 'KeyError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
 class LlmrecError(Exception):
     """Root of the tree; catching it catches all that this library raises on purpose."""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmrec_prompt.cache import offline
-from llmrec_prompt.errors import LlmrecError, MissingExtra
+from llmrec_prompt.errors import LlmrecError, MissingExtra, first_line
 
 
 def snapshot(hub_id: str, what: str, files: Sequence[str], error: type[LlmrecError]) -> Path:
@@ -31,7 +31,7 @@ def snapshot(hub_id: str, what: str, files: Sequence[str], error: type[LlmrecErr
             name, revision=revision or None, allow_patterns=list(files), local_files_only=offline()
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as cause:
-        reason = (str(cause) or type(cause).__name__).strip().splitlines()[0].rstrip(".")
+        reason = first_line(cause)
         hint = "LLMREC_OFFLINE is set: unset it to download." if offline() else "Check name and network."
         raise error(f"Cannot get {what} {hub_id!r} from the hub: {reason}. {hint}") from cause
     return Path(found)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
-from llmrec_prompt.errors import AdapterError
+from llmrec_prompt.errors import AdapterError, first_line
 
 Matrix = npt.NDArray[np.float32]
 MAX_RANK = 64
@@ -58,7 +58,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} is no adapter. Give a PEFT folder with {CONFIG} and {WEIGHTS}."
         ) from error
     except (OSError, ValueError) as error:
-        raise AdapterError(f"Cannot read {path}: {_line(error)}.") from error
+        raise AdapterError(f"Cannot read {path}: {first_line(error)}.") from error
     if not isinstance(config, dict):
         raise AdapterError(f"{path} is no JSON object.")
     return config
@@ -115,7 +115,7 @@ def read_tensors(path: Path) -> dict[str, Matrix]:
         header = json.loads(data[8 : 8 + length])
         return dict(_tensors(header, memoryview(data)[8 + length :]))
     except (OSError, KeyError, TypeError, ValueError, AttributeError, struct.error) as error:
-        raise AdapterError(f"{path} cannot be read as safetensors: {_line(error)}.") from error
+        raise AdapterError(f"{path} cannot be read as safetensors: {first_line(error)}.") from error
 
 
 def _tensors(header: Mapping[str, Any], data: memoryview) -> Iterator[tuple[str, Matrix]]:
@@ -153,7 +153,3 @@ def read_pairs(folder: Path) -> list[Pair]:
     if not sides:
         raise AdapterError(f"The adapter {folder} holds no weights.")
     return [Pair(layer, linear, p["A"], p["B"]) for (layer, linear), p in sorted(sides.items())]
-
-
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")

@@ -10,7 +10,7 @@ from typing import Any
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
 from llmrec_prompt.adapters.weights import file_state
 from llmrec_prompt.backends.models import LoadedAdapter, adapter_identity
-from llmrec_prompt.errors import AdapterError, MissingExtra
+from llmrec_prompt.errors import AdapterError, MissingExtra, first_line
 
 try:
     from safetensors import SafetensorError, safe_open
@@ -93,7 +93,7 @@ class Adapters:
             if self._peft is not None and name in self._peft.peft_config:
                 self._peft.delete_adapter(name)
             raise AdapterError(
-                f"peft cannot put the adapter {folder} on this base: {_line(error)}. Train another."
+                f"peft cannot put the adapter {folder} on this base: {first_line(error)}. Train another."
             ) from error
         finally:
             self._model.eval()  # fresh layers are in training mode, with dropout
@@ -134,7 +134,7 @@ def check_adapter(model: Any, folder: Path) -> None:
         with safe_open(folder / WEIGHTS, "np") as file:
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     except (AttributeError, OSError, SafetensorError, ValueError) as error:
-        raise AdapterError(f"The adapter {folder} cannot be read: {_line(error)}.") from error
+        raise AdapterError(f"The adapter {folder} cannot be read: {first_line(error)}.") from error
     if kind != "LORA" or not shapes:
         raise AdapterError(f"The adapter {folder} is of type {kind!r}. Only LoRA is supported.")
     modules = dict(model.named_modules())
@@ -151,7 +151,3 @@ def _check_weight(modules: dict[str, Any], folder: Path, key: str, shape: tuple[
         raise AdapterError(
             f"The adapter {folder} does not fit this base: {key} of shape {shape}. Train one for this model."
         )
-
-
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")

@@ -22,7 +22,7 @@ from llmrec_prompt.backends.hf.backend import HfBackend
 from llmrec_prompt.backends.hf.vocabulary import BOS_UNLESS_SAID, as_llama_cpp
 from llmrec_prompt.backends.models import PACKAGED, ModelRef, gguf_path
 from llmrec_prompt.cache import cache_dir, file_hash, whole_folder
-from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra, UnknownName
+from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra, UnknownName, first_line
 from llmrec_prompt.hub import snapshot
 
 try:
@@ -122,7 +122,7 @@ def _one_line_errors(name: str) -> Iterator[None]:
     try:
         yield
     except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+        reason = first_line(error)
         raise BackendError(
             f"transformers cannot load {name!r}: {reason}. Check the name, or give a folder with safetensors."
         ) from error

@@ -18,7 +18,7 @@ from llmrec_prompt.data.files import read_text
 from llmrec_prompt.data.impressions import read_impressions
 from llmrec_prompt.data.readers.csv_rows import read_csv
 from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows, whole_ids
-from llmrec_prompt.errors import DataError, MissingExtra
+from llmrec_prompt.errors import DataError, MissingExtra, first_line
 
 ITEM_FILES = ("items.jsonl", "items.csv", "items.parquet")
 LOG_FILES = ("interactions.csv", "interactions.parquet")
@@ -158,8 +158,7 @@ def read_parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as exc:
-        reason = str(exc).splitlines()[0]
-        raise DataError(f"{path} cannot be read as Parquet: {reason}") from exc
+        raise DataError(f"{path} cannot be read as Parquet: {first_line(exc)}.") from exc
     return list(table.column_names), [column.to_pylist() for column in table.columns]
 
 
