@@ -1,4 +1,4 @@
-"""Validation of adapters that are no encoders: the same users and candidates, scored as their mode does."""
+"""Validation of adapters of every mode: the same users and candidates, scored as their mode does."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
