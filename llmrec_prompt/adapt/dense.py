@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch import nn
 
-from llmrec_prompt.adapt.encode import Encode
 from llmrec_prompt.adapt.histories import Window
 from llmrec_prompt.adapt.network import Network
 from llmrec_prompt.adapt.recipe import UNLABELLED, Source, Stage
@@ -35,14 +34,6 @@ class Lesson:
     parts: tuple[Part, ...]
 
 
-class Objective(Protocol):
-    """A loss on the states of a batch of windows; `adversarial` alone is given the whole lesson instead."""
-
-    def loss(self, states: Any, source: int, batch: Sequence[Window], step: int) -> Any:
-        """A scalar."""
-        ...
-
-
 class Dense(nn.Module):  # type: ignore[misc]
     """Network and objectives; called with a lesson it gives the weighted loss."""
 
@@ -62,12 +53,6 @@ class Dense(nn.Module):  # type: ignore[misc]
         self._weights, self._labelled = weights, labelled
         self.last: dict[str, float] = {}
 
-    @property
-    def encode(self) -> Encode | None:
-        """The encoder's objective, if it is one of them."""
-        found: dict[str, Any] = dict(self.objectives.items())
-        return found.get("encode")
-
     def forward(self, lesson: Lesson) -> dict[str, Any]:
         """The loss, as Trainer wants it; each objective's own is kept in `last`."""
         states = self.network.states([w.tokens for part in lesson.parts for w in part.windows])
@@ -81,7 +66,7 @@ class Dense(nn.Module):  # type: ignore[misc]
         return {"loss": total}
 
     def _losses(self, name: str, objective: Any, states: Any, lesson: Lesson) -> Iterator[Any]:
-        """One for each part that the objective may read."""
+        """One for each part that the objective may read; `adversarial` alone reads the whole lesson."""
         if name == "adversarial":
             yield objective.loss(states, lesson)
             return
@@ -89,7 +74,7 @@ class Dense(nn.Module):  # type: ignore[misc]
         for part in lesson.parts:
             end = begin + len(part.windows)
             if name in UNLABELLED or self._labelled is None or self._labelled[part.source]:
-                yield objective.loss(states[begin:end], part.source, part.windows, lesson.step)
+                yield objective.loss(states[begin:end], part.source, part.windows)
             begin = end
 
 

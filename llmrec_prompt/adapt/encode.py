@@ -77,7 +77,7 @@ class Encode(nn.Module):  # type: ignore[misc]
         ]
         return torch.cat(states)[np.argsort(order)]
 
-    def loss(self, states: Any, source: int, batch: Sequence[Window], step: int) -> Any:
+    def loss(self, states: Any, source: int, batch: Sequence[Window]) -> Any:
         """Cross entropy of the next items among all items of the batch's windows, in nats a position.
 
         Items from before the windows are no candidates. Nothing is learnt through their states, and states

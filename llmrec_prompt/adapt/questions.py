@@ -35,7 +35,6 @@ class Asking(nn.Module):  # type: ignore[misc]
 
     _keys_to_ignore_on_save = None
     """Trainer asks every model for it."""
-    encode = None
 
     def __init__(self, network: Network, objective: Objective, draws: Sequence["Draw"]) -> None:
         super().__init__()

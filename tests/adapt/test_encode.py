@@ -73,15 +73,14 @@ def by_hand(states, batch):
 def test_the_loss_by_hand(before):
     states = np.random.default_rng(2).normal(size=(2, 3, 4))
     batch = [replace(window(ROWS), before=before), window((3, 4))]
-    found = objective().loss(torch.tensor(states), 0, batch, step=0).detach()
+    found = objective().loss(torch.tensor(states), 0, batch).detach()
     assert float(found) == pytest.approx(by_hand(states, batch), rel=1e-5)
 
 
 def test_all_temperatures_are_learnt():
     made = objective()
-    made.loss(
-        torch.tensor(np.random.default_rng(2).normal(size=(2, 3, 4))), 0, [window(ROWS), window((3, 4))], 0
-    ).backward()
+    states = torch.tensor(np.random.default_rng(2).normal(size=(2, 3, 4)))
+    made.loss(states, 0, [window(ROWS), window((3, 4))]).backward()
     assert made.log_scale.grad != 0
     assert made.log_near.grad != 0
     assert made.log_focus.grad != 0
@@ -102,7 +101,7 @@ def test_the_loss_is_exact_under_autocast():
         network.ends = lambda sequences: items[[sequence[0] for sequence in sequences]]
         made = Encode(network, [(None, Plain())])
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            loss = made.loss(users, 0, windows, 0)
+            loss = made.loss(users, 0, windows)
         loss.backward()
         return loss.detach(), items.grad, made.log_focus.grad, made.log_near.grad, made.log_scale.grad
 

@@ -33,9 +33,9 @@ class Method:
     flat: bool = False
 
 
-def _plain(mode: str, **other: Any) -> Callable[[Setting], Contestant]:
+def _plain(mode: str) -> Callable[[Setting], Contestant]:
     """A mode that needs no adapter."""
-    return lambda setting: Contestant(lambda task: setting.rankers(None, task, **other).ranker(mode))
+    return lambda setting: Contestant(lambda task: setting.rankers(None, task).ranker(mode))
 
 
 def _scorer(name: str) -> Callable[[Setting], Contestant]:

@@ -13,7 +13,7 @@ from llmrec_prompt.backends import Backend, PinnedBackend
 from llmrec_prompt.cache import NumberStore, cache_dir, content_key
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.rank import Ranker, Rankers
-from llmrec_prompt.rank.origin import learnt_in
+from llmrec_prompt.rank.learnt import learnt_in
 from llmrec_prompt.scorers import Ingredients
 from llmrec_prompt.scorers.embedders import StateEmbedder, Vectors
 
@@ -41,7 +41,7 @@ class Setting:
         """The logs of the shots: of the users to learn from and of those who choose."""
         return self.population.dataset.only([*self.population.users, *self.population.validation])
 
-    def rankers(self, adapter: Path | None, task: str, **other: Any) -> Rankers:
+    def rankers(self, adapter: Path | None, task: str) -> Rankers:
         """Rankers of the base, or under an adapter.
 
         Raises:
@@ -54,7 +54,7 @@ class Setting:
             card.check_template(prompter.domain.name, prompter.fingerprint_for(card.mode))
         backend = Remembered(self.backend, None if adapter is None else str(adapter))
         given = Ingredients(self.known, prompter, lambda: backend, embedder=suite.embedder, seed=suite.seed)
-        return Rankers(given, card=card, task=task, **other)
+        return Rankers(given, card=card, task=task)
 
 
 class Remembered(PinnedBackend):

@@ -23,7 +23,7 @@ class NextItem(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.__dict__["_network"] = network
 
-    def loss(self, states: Any, source: int, batch: Sequence[Window], step: int) -> Any:
+    def loss(self, states: Any, source: int, batch: Sequence[Window]) -> Any:
         """Mean over all tokens of all lines but the first, in nats a token."""
         owners, places, wanted = list[int](), list[int](), list[int]()
         for b, window in enumerate(batch):

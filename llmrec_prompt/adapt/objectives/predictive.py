@@ -27,7 +27,7 @@ class Predictive(nn.Module):  # type: ignore[misc]
         self.ahead = nn.Parameter(torch.eye(width, device=device).repeat(HORIZON, 1, 1))
         self.log_scale = nn.Parameter(torch.tensor(float(np.log(START)), device=device))
 
-    def loss(self, states: Any, source: int, batch: Sequence[Window], step: int) -> Any:
+    def loss(self, states: Any, source: int, batch: Sequence[Window]) -> Any:
         """Mean InfoNCE over the steps ahead, in nats; 0 where no history has two items."""
         with exact(states):
             return self._loss(states, batch)

@@ -43,7 +43,7 @@ def test_only_tokens_after_the_first_line_count(tiny, ring):
     batch = part.windows[:3]
     network = given.network
     states = network.states([w.tokens for w in batch])
-    found = NextItem(network).loss(states, 0, batch, 0)
+    found = NextItem(network).loss(states, 0, batch)
     sums, count = 0.0, 0
     for window in batch:
         lines = [*window.rows[1:], window.targets[-1]]

@@ -39,7 +39,7 @@ def test_the_loss_by_hand():
     lengths = (6, 4, 5)
     states = torch.randn(3, 6, WIDTH, generator=torch.Generator().manual_seed(0))
     objective = Predictive(WIDTH)
-    found = objective.loss(states, 0, [user(n) for n in lengths], 0)
+    found = objective.loss(states, 0, [user(n) for n in lengths])
     wanted = by_hand(states, lengths, objective.log_scale.exp())
     torch.testing.assert_close(found, wanted)
 
@@ -48,12 +48,12 @@ def test_two_windows_of_one_user_are_not_told_apart():
     own = np.arange(3)
     states = torch.randn(2, 5, WIDTH)
     windows = [Window((0,) * 5, tuple(range(5)), (0,) * 5, (0,) * 5, own) for _ in range(2)]
-    assert Predictive(WIDTH).loss(states, 0, windows, 0) < 1e-6
+    assert Predictive(WIDTH).loss(states, 0, windows) < 1e-6
 
 
 def test_histories_of_one_item_predict_nothing():
     states = torch.randn(2, 1, WIDTH, requires_grad=True)
-    loss = Predictive(WIDTH).loss(states, 0, [user(1), user(1)], 0)
+    loss = Predictive(WIDTH).loss(states, 0, [user(1), user(1)])
     loss.backward()
     assert loss == 0
 
@@ -84,7 +84,7 @@ def test_nothing_but_lora_is_published(tiny, ring):
 def test_the_loss_is_exact_under_autocast():
     states = 1 + 0.2 * torch.randn(3, 6, WIDTH, generator=torch.Generator().manual_seed(0))
     objective, windows = Predictive(WIDTH), [user(n) for n in (6, 4, 5)]
-    wanted = objective.loss(states, 0, windows, 0)
+    wanted = objective.loss(states, 0, windows)
     with torch.autocast("cpu", torch.bfloat16):
-        found = objective.loss(states, 0, windows, 0)
+        found = objective.loss(states, 0, windows)
     torch.testing.assert_close(found, wanted)
