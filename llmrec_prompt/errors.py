@@ -21,7 +21,7 @@ from difflib import get_close_matches
 
 
 def first_line(error: Exception) -> str:
-    r"""What another library's error says, to be told in a message of ours: one line, no full stop; never empty.
+    r"""What another library's error says, as a part of our own message: one line, never empty.
 
     >>> first_line(OSError("No such file.\nSee the docs.")), first_line(KeyError())
     ('No such file', 'KeyError')

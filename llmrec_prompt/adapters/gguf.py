@@ -6,7 +6,6 @@ halves of a head.
 """
 
 import contextlib
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ import numpy as np
 
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
 from llmrec_prompt.adapters.weights import Matrix, Pair, alpha_of, config_faults, read_config, read_pairs
-from llmrec_prompt.cache import cache_dir, file_hash, whole_file
+from llmrec_prompt.cache import cache_dir, content_key, file_hash, whole_file
 from llmrec_prompt.errors import AdapterError, MissingExtra
 
 FORM = 1
@@ -135,8 +134,7 @@ def twin_path(folder: Path, shape: Shape) -> Path:
     if not (folder / WEIGHTS).is_file():
         raise AdapterError(f"{folder} is no adapter. Give a PEFT folder with {CONFIG} and {WEIGHTS}.")
     rest = json.dumps([FORM, shape.architecture, shape.heads, shape.kv_heads, config], sort_keys=True)
-    suffix = hashlib.sha256(rest.encode()).hexdigest()[:8]
-    return cache_dir() / "adapters" / f"{file_hash(folder / WEIGHTS)}-{suffix}.gguf"
+    return cache_dir() / "adapters" / f"{file_hash(folder / WEIGHTS)}-{content_key(rest)[:8]}.gguf"
 
 
 @contextlib.contextmanager

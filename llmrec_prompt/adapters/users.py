@@ -1,11 +1,10 @@
 """Whom an adapter was trained on, without naming anybody: hashes, for leak checks."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from llmrec_prompt.adapters.card import USERS
-from llmrec_prompt.cache import write_atomically
+from llmrec_prompt.cache import content_key, write_atomically
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import AdapterError
 from llmrec_prompt.types import Interaction
@@ -21,7 +20,7 @@ def user_hash(data_name: str, user_id: str) -> str:
     >>> user_hash("films", "7") == user_hash("films", "7"), len(user_hash("films", "7"))
     (True, 16)
     """
-    return _digest([data_name, user_id])
+    return content_key(data_name, user_id)[:16]
 
 
 def likes_hash(liked: Sequence[Interaction]) -> str | None:
@@ -33,11 +32,7 @@ def likes_hash(liked: Sequence[Interaction]) -> str | None:
     first = liked[:FIRST]
     if len(first) < FIRST or any(like.timestamp is None for like in first):
         return None
-    return LIKES + _digest([like.item_id for like in first])
-
-
-def _digest(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    return LIKES + content_key(*(like.item_id for like in first))[:16]
 
 
 def hashes_of(dataset: Dataset, users: Iterable[str]) -> set[str]:

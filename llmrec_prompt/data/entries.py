@@ -1,11 +1,11 @@
 """From what a caller gives as history or candidates to items: titles, ids, or items themselves."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from numbers import Integral
 
+from llmrec_prompt.cache import content_key
 from llmrec_prompt.data.dataset import Dataset
 from llmrec_prompt.data.titles import TitleIndex, TitleMatch
 from llmrec_prompt.errors import DataError
@@ -69,4 +69,4 @@ def typed_item(text: str) -> Item:
     >>> typed_item("A film nobody knows").item_id.startswith("typed:")
     True
     """
-    return Item(item_id=f"typed:{hashlib.sha256(text.encode()).hexdigest()[:12]}", title=text)
+    return Item(item_id=f"typed:{content_key(text)[:12]}", title=text)

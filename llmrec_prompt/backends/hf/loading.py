@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
 import importlib.util
 import json
 import logging
@@ -21,7 +20,7 @@ import numpy as np
 from llmrec_prompt.backends.hf.backend import HfBackend
 from llmrec_prompt.backends.hf.vocabulary import BOS_UNLESS_SAID, as_llama_cpp
 from llmrec_prompt.backends.models import PACKAGED, ModelRef, gguf_path
-from llmrec_prompt.cache import cache_dir, file_hash, whole_folder
+from llmrec_prompt.cache import cache_dir, content_key, file_hash, whole_folder
 from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra, UnknownName, first_line
 from llmrec_prompt.hub import snapshot
 
@@ -143,8 +142,7 @@ def _no_progress_bars() -> Iterator[None]:
 def _folder_hash(folder: Path) -> str:
     """16 hex digits over everything in a model folder that could change a score."""
     files = sorted({path for pattern in SCORED for path in folder.glob(pattern)})
-    parts = "\n".join(f"{path.name} {file_hash(path)}" for path in files)
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+    return content_key("\n".join(f"{path.name} {file_hash(path)}" for path in files))[:16]
 
 
 def plain_folder(target: str) -> Path:
