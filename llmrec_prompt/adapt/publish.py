@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from llmrec_prompt import __version__
 from llmrec_prompt.adapt import processes
 from llmrec_prompt.adapt.building import Bench, autocast
+from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.plots import plot_curves
 from llmrec_prompt.adapt.recipe import Recipe, Stage
 from llmrec_prompt.adapt.settling import settle
@@ -107,7 +107,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         lora=Lora(
             r=recipe.lora.r, alpha=recipe.lora.alpha, targets=recipe.lora.targets, layers=tuple(layers)
         ),
-        data=tuple(_sources(bench)),
+        data=tuple(source_of(population) for population, _ in bench.sources),
         parents=(Parent(name=outcome.start.name, hash=file_hash(outcome.start / WEIGHTS)),)
         if outcome.start
         else (),
@@ -131,16 +131,15 @@ def _unlabelled(bench: Bench) -> tuple[str, ...]:
     return tuple(sorted(domains[False] - domains[True]))
 
 
-def _sources(bench: Bench) -> Iterator[Source]:
-    for population, _ in bench.sources:
-        train = population.train
-        yield Source(
-            name=population.dataset.name,
-            fingerprint=population.dataset.fingerprint,
-            licence=_licence(population),
-            users=len(population.users),
-            interactions=len(train.pairs()[0]),
-        )
+def source_of(population: Population) -> Source:
+    """A data set as a card names it, with how much of it was learnt from."""
+    return Source(
+        name=population.dataset.name,
+        fingerprint=population.dataset.fingerprint,
+        licence=_licence(population),
+        users=len(population.users),
+        interactions=len(population.train.pairs()[0]),
+    )
 
 
 def users_of(bench: Bench) -> set[str]:
@@ -155,7 +154,7 @@ def _licences(outcome: Outcome) -> str:
     return all_terms([*own, *([Card.load(outcome.start).licence] if outcome.start else [])])
 
 
-def _licence(population: Any) -> str:
+def _licence(population: Population) -> str:
     return str(population.dataset.meta.get("licence", "not stated"))
 
 

@@ -31,13 +31,12 @@ from llmrec_prompt.adapt.compose.mixture import (
 )
 from llmrec_prompt.adapt.encode import exact, unit
 from llmrec_prompt.adapt.histories import Population, Window, windows
-from llmrec_prompt.adapt.publish import users_of
-from llmrec_prompt.adapt.recipe import Lora, Recipe, Stage
-from llmrec_prompt.adapt.recipe import Source as Target
+from llmrec_prompt.adapt.publish import source_of, users_of
+from llmrec_prompt.adapt.recipe import Lora, Recipe, Source, Stage
 from llmrec_prompt.adapt.settling import Settled, settle
 from llmrec_prompt.adapt.starting import remembered
 from llmrec_prompt.adapt.validation import QUESTIONS, Validation, reported
-from llmrec_prompt.adapters import Source, overlap
+from llmrec_prompt.adapters import overlap
 from llmrec_prompt.adapters.weights import MAX_RANK
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError, DataError
@@ -57,7 +56,7 @@ Objective = Callable[[tuple[float, ...]], float]
 class Search:
     """On whom to search, and how long."""
 
-    target: Target
+    target: Source
     """Its `users` are whose logs will be known; its `validation` users choose how to rank, beside `users`."""
     _: KW_ONLY
     users: int | None = None
@@ -225,17 +224,10 @@ class Mixer:
     def fit(self, search: Search) -> Fit:
         """What the card of a mixture says about the target and its users."""
         population = self._bench.sources[0][0]
-        source = Source(
-            name=population.dataset.name,
-            fingerprint=population.dataset.fingerprint,
-            licence=str(population.dataset.meta.get("licence", "not stated")),
-            users=len(population.users),
-            interactions=len(population.train.pairs()[0]),
-        )
         return Fit(
             domain=population.domain.name,
             fingerprint=population.prompter.fingerprint_for("encoder"),
-            source=source,
+            source=source_of(population),
             users=frozenset(users_of(self._bench)),
             scale=round(self._encode.scale, 4),
             near=round(self._encode.near, 4),
