@@ -74,11 +74,11 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         text = in_words(error) if isinstance(error, OSError) else str(error)
-        errors.print(f"Error: {' '.join(text.split())}", style="red", markup=False, soft_wrap=True)
+        errors.print(f"Error: {' '.join(text.split())}", style="red", soft_wrap=True)
         sys.exit(1)
     except SystemExit as end:
         if end.code in STOPPED:
-            errors.print(stopped([a for a in given if a != "--debug"]), markup=False, highlight=False)
+            errors.print(stopped([a for a in given if a != "--debug"]))
         raise
 
 

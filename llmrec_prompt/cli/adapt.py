@@ -10,7 +10,7 @@ import yaml
 from llmrec_prompt.adapters import find
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.cli import options as o
-from llmrec_prompt.cli.output import errors, print_json, print_rows, progress
+from llmrec_prompt.cli.output import print_json, print_rows, progress, remark
 from llmrec_prompt.errors import ConfigError
 
 app = typer.Typer(help="Transfer and domain adaptation with LoRA.", no_args_is_help=True)
@@ -150,14 +150,11 @@ def print_comparison(report: dict[str, Any]) -> None:
         title = f"NDCG@10 on {report['data']}, {kind} negatives, by users to learn from"
         print_rows(["", *heads], table(methods, shots, "ndcg@10"), title=title)
     for t in [*report["tests"], *report["gains"]]:
-        errors.print(
+        remark(
             f"{t['method']} against {t['than']}, {t['shots']} users, {t['negatives']} negatives: "
-            f"{t['difference']:+.3f}, p {t['p']:.4f} (Holm {t['p_holm']:.4f})",
-            style="dim",
-            markup=False,
-            highlight=False,
+            f"{t['difference']:+.3f}, p {t['p']:.4f} (Holm {t['p_holm']:.4f})"
         )
-    errors.print(f"Report and picture are in {report['run']}", style="dim", markup=False, highlight=False)
+    remark(f"Report and picture are in {report['run']}")
 
 
 def print_composed(done: Any, *, as_json: bool) -> None:
@@ -178,7 +175,7 @@ def print_composed(done: Any, *, as_json: bool) -> None:
         way = "items alone, centred" if card.centred else "user and items"
         lines.append(f"How it ranks, as {asked} users chose: {way}; popularity weighs {weights}")
     for line in lines:
-        errors.print(line, style="dim", markup=False, highlight=False)
+        remark(line)
 
 
 def numbers(text: str | None) -> tuple[float, ...] | None:
@@ -200,7 +197,7 @@ def _announce(stage: Any, estimate: Any) -> None:
 
     for line in (f"{stage.name}: {estimate}", processes.unused(torch.cuda.device_count())):
         if line:
-            errors.print(line, style="dim", markup=False, highlight=False)
+            remark(line)
 
 
 def parsed(changes: list[str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from llmrec_prompt.adapters import (
 from llmrec_prompt.backends import load_backend
 from llmrec_prompt.backends.exporting import export_twin, llama_server_line, vllm_line
 from llmrec_prompt.cli import options as o
-from llmrec_prompt.cli.output import console, errors, print_json, print_rows
+from llmrec_prompt.cli.output import console, errors, print_json, print_rows, remark
 from llmrec_prompt.errors import AdapterError, ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="Adapters: what there is, whether it is sound, how to serve it.")
@@ -37,13 +37,13 @@ def list_(as_json: o.AsJson = False) -> None:
         print_json([summary(adapter) for adapter in found.values()])
         return
     if not found:
-        errors.print("No adapter yet. Train one with `llmrec adapt train`, or add one.", markup=False)
+        errors.print("No adapter yet. Train one with `llmrec adapt train`, or add one.")
         return
     columns = ["name", "domain", "base", "mode", "objective", "created"]
     print_rows(columns, [[summary(adapter)[column] for column in columns] for adapter in found.values()])
     for adapter in found.values():
         line = f"{adapter.card.name}, in {adapter.folder}: {adapter.card.licence}"
-        console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+        console.print(line, style="dim", soft_wrap=True)
 
 
 def summary(adapter: Adapter) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def add_(
     if as_json:
         print_json(summary(added))
     else:
-        console.print(f"Added {added.card.name} in {added.folder}.", markup=False, highlight=False)
+        console.print(f"Added {added.card.name} in {added.folder}.")
 
 
 @app.command("remove")
@@ -116,7 +116,7 @@ def remove_(
     if as_json:
         print_json({"removed": name, "folder": str(folder)})
     else:
-        console.print(f"Removed {name} from {folder}.", markup=False, highlight=False)
+        console.print(f"Removed {name} from {folder}.")
 
 
 @app.command("verify")
@@ -165,7 +165,7 @@ def export(
     result: dict[str, Any] = {}
     if gguf is not None:
         then = ", then both engines load the base and are compared" if check else ""
-        errors.print(f"Writing {gguf}{then} …", style="dim", highlight=False, soft_wrap=True)
+        remark(f"Writing {gguf}{then} …")
         parity = export_twin(adapter, base, gguf, check=check)
         result |= {"gguf": str(gguf), "check": None if parity is None else parity.as_dict()}
     if vllm:
@@ -181,20 +181,18 @@ def export(
 def print_export(result: dict[str, Any]) -> None:
     """The file and how far the engines agree on stderr, command lines on stdout."""
     if "gguf" in result:
-        errors.print(f"Written to {result['gguf']}.", markup=False, highlight=False)
+        errors.print(f"Written to {result['gguf']}.")
         found = result["check"]
         if found is None:
-            errors.print("Not compared with peft.", style="yellow", markup=False)
+            errors.print("Not compared with peft.", style="yellow")
         else:
             errors.print(
                 f"llama.cpp against peft: scores differ by {found['score_gap']:.4f} nats at most (allowed "
                 f"{found['tolerance']:.3f}; the bases differ by {found['base_gap']:.4f}, the adapter makes "
                 f"{found['effect']:.2f}), cosine of states {found['cosine']:.6f} at least (allowed "
                 f"{found['least_cosine']:.4f}).",
-                markup=False,
-                highlight=False,
                 soft_wrap=True,
             )
     for key in ("vllm", "llama_server"):
         if key in result:
-            console.print(result[key], markup=False, highlight=False, soft_wrap=True)
+            console.print(result[key], soft_wrap=True)

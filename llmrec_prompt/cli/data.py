@@ -66,11 +66,11 @@ def inspect(
     console.print()
     print_rows(["cleaning step", "rows before", "rows after", "dropped"], rows)
     for note, value in dataset.report.notes.items():
-        console.print(f"{note}: {value}", style="dim", markup=False, highlight=False)
+        console.print(f"{note}: {value}", style="dim")
     if tried is not None:
         block = json.dumps({"cleaning": asdict(tried)})
         remark = f"For all commands to clean so, put into meta.json: {block}"
-        errors.print(remark, highlight=False, soft_wrap=True)
+        errors.print(remark, soft_wrap=True)
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
@@ -110,9 +110,7 @@ def convert(
     check_room(target, source, force=force)
     write_two_file(dataset, target)
     remove_others(target, dataset)
-    console.print(
-        f"{len(dataset.items)} items and {len(dataset.users)} users written to {target}.", markup=False
-    )
+    console.print(f"{len(dataset.items)} items and {len(dataset.users)} users written to {target}.")
 
 
 def _kind(source: str) -> str:

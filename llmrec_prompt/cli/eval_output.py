@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.cli.output import console, duration, errors, print_json, print_rows
+from llmrec_prompt.cli.output import console, duration, errors, print_json, print_rows, remark
 from llmrec_prompt.evaluate import Report
 from llmrec_prompt.evaluate.estimate import Line, total
 from llmrec_prompt.evaluate.metrics import METRICS
@@ -24,7 +24,7 @@ def print_report(result: Report, *, as_json: bool) -> None:
         print_json(result.as_dict())
         return
     print_sheet(result)
-    _remark(f"Rows, report.html and files for trec_eval are in {result.facts['run']}")
+    remark(f"Rows, report.html and files for trec_eval are in {result.facts['run']}")
 
 
 def print_suite(result: SuiteReport, *, as_json: bool) -> None:
@@ -35,7 +35,7 @@ def print_suite(result: SuiteReport, *, as_json: bool) -> None:
     for sheet in result.sheets:
         print_sheet(sheet)
         console.print()
-    _remark(f"One report of all: {result.run}/report.html")
+    remark(f"One report of all: {result.run}/report.html")
 
 
 def print_sheet(result: Report) -> None:
@@ -50,18 +50,18 @@ def print_sheet(result: Report) -> None:
         for name, scores in result.rankers.items()
     ]
     rows.append(["(chance)", *(result.chance.get(m, "") for m in METRICS), "", ""])
-    console.print(f"{title(result)}: {about(result)}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{title(result)}: {about(result)}", soft_wrap=True)
     print_rows(["ranker", *METRICS, f"{MAIN_METRIC} 95 %", "verdict"], rows)
     if result.more["comparisons"]:
-        _remark(f"Verdicts are against {result.more['baseline']}; close means {CLOSE}.")
+        remark(f"Verdicts are against {result.more['baseline']}; close means {CLOSE}.")
     for name, events in result.events.items():
         if events:
             counted = ", ".join(f"{event} {count}" for event, count in events.items())
-            errors.print(f"{name}: {counted}", style="yellow", markup=False, highlight=False)
+            errors.print(f"{name}: {counted}", style="yellow")
     for name, why in result.more["refusals"].items():
-        errors.print(f"{name} refused: {why}", style="yellow", markup=False, highlight=False)
+        errors.print(f"{name} refused: {why}", style="yellow")
     if result.more["headline"]:
-        _remark(result.more["headline"])
+        remark(result.more["headline"])
 
 
 def _call(result: Report, name: str) -> str:
@@ -81,12 +81,10 @@ def print_estimate(lines: Sequence[Line], prices: Mapping[str, float], *, as_jso
     console.print(
         f"In all: {len(rows)} rankers, about {duration(sums['seconds'])}, {sums['tokens']} tokens, "
         f"cost {money(sums['cost'])}.",
-        markup=False,
-        highlight=False,
         soft_wrap=True,
     )
     measured, unknown = sums["measured"], sums["unknown"]
-    _remark(
+    remark(
         f"{len(rows) - measured - unknown} lines are from recorded rates of earlier runs here, {measured} "
         f"from a few real questions, {unknown} not known. What is in the cache of scores costs less."
     )
@@ -99,7 +97,7 @@ def _print_lines(rows: Sequence[dict[str, Any]]) -> None:
         f"{head} {row}" for head in LINE if head not in heads and (row := rows[0][head]) not in (None, "")
     ]
     if same:
-        _remark(f"For all: {', '.join(same)}.")
+        remark(f"For all: {', '.join(same)}.")
     print_rows(heads, [[_cell(row[head]) for head in heads] for row in rows])
 
 
@@ -123,7 +121,7 @@ def print_differences(found: Mapping[str, Any], *, as_json: bool) -> None:
         _print_tests(exam, [test for test in found["tests"] if test["exam"] == exam])
     for side in ("a", "b"):
         if found[f"only_{side}"]:
-            _remark(f"Only in {side.upper()}: {', '.join(found[f'only_{side}'])}")
+            remark(f"Only in {side.upper()}: {', '.join(found[f'only_{side}'])}")
 
 
 def _print_tests(exam: str, tests: Sequence[Mapping[str, Any]]) -> None:
@@ -134,8 +132,4 @@ def _print_tests(exam: str, tests: Sequence[Mapping[str, Any]]) -> None:
     for test in tests:
         if test["call"] != CLOSE:
             words = f"{test['metric']}: {test['words']}"
-            console.print(words, markup=False, highlight=False, soft_wrap=True)
-
-
-def _remark(text: str) -> None:
-    errors.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+            console.print(words, soft_wrap=True)

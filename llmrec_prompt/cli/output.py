@@ -34,10 +34,10 @@ def plain(text: str) -> str:
 
 
 class Terminal(Console):
-    """Prints text as it stands, whoever wrote it: no markup, no names of emoji, no control characters."""
+    """Prints text as it stands, whoever wrote it: no markup, no emoji, no highlights, no control characters."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False)
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
 
     def print(self, *objects: Any, **options: Any) -> None:
         """As of any console."""
@@ -46,6 +46,11 @@ class Terminal(Console):
 
 console = Terminal()
 errors = Terminal(stderr=True)
+
+
+def remark(text: str) -> None:
+    """What a careful reader should know of a result, on stderr."""
+    errors.print(text, style="dim", soft_wrap=True)
 
 
 def accept_all_characters() -> None:
@@ -93,12 +98,9 @@ def print_ranking(ranking: Ranking, *, as_json: bool) -> None:
     print_rows(columns, rows)
     origin = ranking.provenance
     parts = ", ".join(f"{part} {weight:.3g}" for part, weight in _shown_weights(origin.settings).items())
-    errors.print(
+    remark(
         f"mode {origin.mode}{f' ({parts})' if parts else ''}, {origin.model or 'no language model'}, "
-        f"{origin.candidates} candidates, {origin.tokens_evaluated} tokens, {origin.seconds:.1f} s",
-        style="dim",
-        markup=False,
-        highlight=False,
+        f"{origin.candidates} candidates, {origin.tokens_evaluated} tokens, {origin.seconds:.1f} s"
     )
     print_events(origin.events)
 
@@ -111,7 +113,7 @@ def print_events(events: Mapping[str, int]) -> None:
     """Counted events as one warning."""
     if events:
         counted = ", ".join(f"{name} {count}" for name, count in events.items())
-        errors.print(f"Note: {counted}", style="yellow", markup=False, highlight=False)
+        errors.print(f"Note: {counted}", style="yellow")
 
 
 def print_matches(matches: Sequence[TitleMatch]) -> None:
@@ -122,7 +124,7 @@ def print_matches(matches: Sequence[TitleMatch]) -> None:
             text = f"{match.text!r} is not in the catalogue ({near}); used as typed"
         else:
             text = f"{match.text!r} is {match.item.title} [{match.item.item_id}] ({match.score:.0f} %)"
-        errors.print(text, style="dim" if match.item else "yellow", markup=False, highlight=False)
+        errors.print(text, style="dim" if match.item else "yellow")
 
 
 @contextmanager
@@ -167,7 +169,7 @@ def tell(paces: dict[str, Pace], label: str, done: int, total: int, *, now: floa
     if now - pace.told >= 10:
         pace.told, own = now, done - pace.first
         left = f", about {duration((now - pace.begun) / own * (total - done))} left" if own else ""
-        errors.print(f"{label}: {done} of {total}{left}", markup=False, highlight=False)
+        errors.print(f"{label}: {done} of {total}{left}")
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from llmrec_prompt.backends import DEFAULT_MODEL, hosting
 from llmrec_prompt.cli import options as o
-from llmrec_prompt.cli.output import console, errors, print_json, print_rows, progress
+from llmrec_prompt.cli.output import console, errors, print_json, print_rows, progress, remark
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate import Plan
 from llmrec_prompt.evaluate.probing import PROBES, Probing
@@ -69,7 +69,7 @@ def print_probes(found: Mapping[str, Any]) -> None:
             show(found[name])
             console.print()
     for what, why in found["refused"].items():
-        errors.print(f"{what}: {why}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        errors.print(f"{what}: {why}", style="yellow", soft_wrap=True)
 
 
 def _positions(rows: Mapping[str, Any]) -> None:
@@ -82,7 +82,7 @@ def _positions(rows: Mapping[str, Any]) -> None:
         ],
         title="Mean rank of the target by its place among the candidates (0 first, 1 last)",
     )
-    _read(
+    remark(
         "Without a bias the spread is 0 and shuffled lists are ranked alike (tau 1); p says how often chance "
         "makes so large a spread."
     )
@@ -98,7 +98,7 @@ def _attributes(rows: Mapping[str, Any]) -> None:
     words = list(next(iter(rows.values()))["jaccard"]["similarity"])
     heads = ["ranker", "measure", *words, "SNSR", "SNSV"]
     print_rows(heads, cells, title="How like the neutral ranking, by who is said to ask (1 the same)")
-    _read("SNSR is the range over attributes, SNSV their standard deviation; 0 treats all alike.")
+    remark("SNSR is the range over attributes, SNSV their standard deviation; 0 treats all alike.")
     _events(rows)
 
 
@@ -119,7 +119,7 @@ def _memory(rows: Mapping[str, Any]) -> None:
     print_rows(
         heads, cells, title="Ends of titles after their own starts, next items after their own histories"
     )
-    _read(
+    remark(
         "Winning more than chance is no proof of memory: compare another model, or data that none has read."
     )
 
@@ -127,8 +127,4 @@ def _memory(rows: Mapping[str, Any]) -> None:
 def _events(rows: Mapping[str, Any]) -> None:
     for name, row in rows.items():
         if row["events"]:
-            _read(f"{name}: {', '.join(f'{event} {count}' for event, count in row['events'].items())}")
-
-
-def _read(text: str) -> None:
-    errors.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+            remark(f"{name}: {', '.join(f'{event} {count}' for event, count in row['events'].items())}")

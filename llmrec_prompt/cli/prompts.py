@@ -140,9 +140,9 @@ def print_prompt(rec: Recommender, text: str, own: dict[str, Any], *, as_json: b
         print_json({"prompt": text, **facts})
         return
     end = "" if text.endswith("\n") else "\n"
-    console.print(text, end=end, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, end=end, soft_wrap=True)
     console.rule()
-    console.print(", ".join(f"{k} {v}" for k, v in facts.items()), style="dim", markup=False, highlight=False)
+    console.print(", ".join(f"{k} {v}" for k, v in facts.items()), style="dim")
 
 
 def preview(rec: Recommender, history: list[str] | None, user: str | None) -> None:
@@ -232,7 +232,5 @@ def new(
         domain = load_domain(str(new_domain(name, Path(tried), force=True, **fields)))
         check_prompter(Prompter(domain, prompts=folder if folder.is_dir() else None), None)
     path = new_domain(name, folder, force=force, **fields)
-    console.print(path.read_text(encoding="utf-8"), end="", markup=False, highlight=False)
-    console.print(
-        f"Written to {path}. Use it with --domain {name} in this folder, or --domain {path}.", markup=False
-    )
+    console.print(path.read_text(encoding="utf-8"), end="")
+    console.print(f"Written to {path}. Use it with --domain {name} in this folder, or --domain {path}.")

@@ -104,7 +104,7 @@ def say_why_without(ranking: Ranking, seen: int) -> None:
         why = "no history item raises the score of any of them"
         if seen < 2:
             why = "they come of leaving history items out one by one, which takes two"
-        errors.print(f"No reasons: {why}.", style="yellow", highlight=False)
+        errors.print(f"No reasons: {why}.", style="yellow")
 
 
 def show_matches(rec: Recommender, texts: list[str] | None, *, near: bool = True) -> None:
@@ -140,6 +140,6 @@ def show_prompt(rec: Recommender, history: list[str] | None, user: str | None, v
         return
     if (what := reads(rec.mode)) != HISTORY:
         look = f"asks about candidates: see llmrec prompts show --mode {rec.mode}"
-        errors.print(f"Mode {rec.mode} {look if what == QUESTION else 'reads no prompt'}.", highlight=False)
+        errors.print(f"Mode {rec.mode} {look if what == QUESTION else 'reads no prompt'}.")
     else:
-        errors.print(rec.prompt(history, user=user).text, markup=False, highlight=False, soft_wrap=True)
+        errors.print(rec.prompt(history, user=user).text, soft_wrap=True)
