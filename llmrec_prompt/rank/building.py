@@ -11,10 +11,10 @@ from llmrec_prompt.rank.base import Ranker
 from llmrec_prompt.rank.encoder import EncoderRanker, EncoderScorer
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.label import LabelRanker
+from llmrec_prompt.rank.learnt import learnt_in
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.listed import ListedRanker
 from llmrec_prompt.rank.modes import ASKING, PARTS, check_mode, parts_of
-from llmrec_prompt.rank.origin import learnt_in
 from llmrec_prompt.rank.priors import calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.rank.yes_no import YesNoRanker

@@ -21,18 +21,18 @@ and the whole catalogue is one matrix product. Past a million items an approxima
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from llmrec_prompt.adapters import Card
-from llmrec_prompt.backends import Backend, Usage
+from llmrec_prompt.backends import Backend
 from llmrec_prompt.data import Dataset
-from llmrec_prompt.errors import ContextOverflow, DataError
+from llmrec_prompt.errors import DataError
 from llmrec_prompt.rank.base import Array
+from llmrec_prompt.rank.learnt import foreign_domain, learnt_in
+from llmrec_prompt.rank.model import ModelRanker, within_context
 from llmrec_prompt.rank.nearness import nearness
-from llmrec_prompt.rank.origin import foreign_domain, learnt_in, model_origin
 from llmrec_prompt.rank.states import ItemStates
 from llmrec_prompt.scorers.embedders import StateEmbedder, Vectors
 from llmrec_prompt.templates import HistoryPrompt, Prompter
@@ -46,7 +46,7 @@ TASKS = ("catalogue", "popular", "uniform")
 """What candidates are drawn from: everything, or negatives of an evaluation by popularity or evenly."""
 
 
-class EncoderRanker:
+class EncoderRanker(ModelRanker):
     """The model's states under one adapter, or untrained ones.
 
     Args:
@@ -73,7 +73,7 @@ class EncoderRanker:
         task: str = "catalogue",
         popularity: float | None = None,
     ) -> None:
-        self._backend, self._prompter, self._card = backend, prompter, card
+        super().__init__(backend, prompter, card)
         self._weight = weight_of(card, task, popularity, prompter.domain.name) if dataset.has_logs else 0.0
         self._popularity = np.log1p(dataset.popularity())
         self._shown = card.history if card else None
@@ -161,18 +161,14 @@ class EncoderRanker:
 
     def _user(self, history: History, events: Counter[str]) -> tuple[HistoryPrompt, Vectors]:
         """The state after as much of the history as fits; what had to go is counted."""
-        prompt = self._prompter.history(history, show=self._shown)
-        while True:
-            try:
-                user = self._state(prompt.text)
-            except ContextOverflow:
-                if prompt.shown <= 1:
-                    raise
-                prompt = self._prompter.history(history, show=prompt.shown - 1)
-                events["history_dropped"] += 1
-            else:
-                events.update(prompt.events)
-                return prompt, user
+
+        def ask(show: int) -> tuple[HistoryPrompt, Vectors]:
+            prompt = self._prompter.history(history, show=show)
+            return prompt, self._state(prompt.text)
+
+        found, _ = within_context(ask, len(self._latest(history)), events)
+        events.update(found[0].events)
+        return found
 
     def _state(self, text: str) -> Vectors:
         """The unit state at the end of a text; the latest is remembered, for retrieval before ranking."""
@@ -184,16 +180,6 @@ class EncoderRanker:
     def prepare(self, candidates: Candidates) -> None:
         """Encode ahead the candidates that nobody has encoded."""
         self._items.of(candidates, self._items.rows(candidates))
-
-    @property
-    def usage(self) -> Usage:
-        """The backend's token counts."""
-        return self._backend.usage
-
-    @property
-    def origin(self) -> Mapping[str, Any]:
-        """The model, its adapter, the template."""
-        return model_origin(self._backend, self._prompter, self._card)
 
 
 class EncoderScorer:

@@ -14,16 +14,8 @@ import numpy as np
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Backend, Choice, require, shortfall
 from llmrec_prompt.errors import Unsupported
-from llmrec_prompt.rank.asking import (
-    UNUSABLE,
-    AskingRanker,
-    history_shown,
-    require_history,
-    shuffled,
-    within_context,
-)
+from llmrec_prompt.rank.asking import UNUSABLE, AskingRanker, shuffled
 from llmrec_prompt.rank.base import Array
-from llmrec_prompt.rank.origin import foreign_domain
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.templates.prompter import LABELS
 from llmrec_prompt.types import Candidates, History, Item, Scored
@@ -74,22 +66,16 @@ class LabelRanker(AskingRanker):
             ContextOverflow: not even the latest history item fits.
             BackendError: a label is not one token after the prompt.
         """
-        require_history(history, self.name)
-        events = Counter(foreign_domain(self._card, self._prompter))
-        labels = self._labels(len(candidates))
         orders = self._turned(history, candidates)
-        show = history_shown(history, self._prompter, self._card, self.name)
 
-        def ask(show: int) -> list[Choice]:
+        def ask(show: int, _: Counter[str]) -> list[Choice]:
+            labels = self._labels(len(candidates))
             prompts = [self._prompter.label(history, order, show=show, labels=labels) for order in orders]
             return self._backend.choose(prompts, [f" {label}" for label in labels])
 
-        choices, shown = within_context(ask, show, events)
+        choices, events, settings = self._asked(history, candidates, ask)
         count_shortfalls(choices, events)
-        events["text_cut"] += self._prompter.cut([*history[-shown:], *candidates])
-        settings = {
-            "history_shown": shown,
-            "history_total": len(history),
+        settings |= {
             "orders": len(orders),
             "label_mass": round(float(np.mean([choice.mass for choice in choices])), 4),
             **shortfall(self._backend, "choose"),
@@ -102,7 +88,7 @@ class LabelRanker(AskingRanker):
         if count <= len(LABELS):
             return LABELS[:count]
         if self._more is None:
-            guesses = getattr(self._backend.info, "guesses_tokens", False)
+            guesses = self._backend.info.guesses_tokens
             pairs = () if guesses else (pair for pair in _pairs() if self._is_one_token(pair))
             self._more = LABELS + tuple(pairs)
         if count > len(self._more):

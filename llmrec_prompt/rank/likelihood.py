@@ -5,23 +5,23 @@ invent an item, has no position bias, and takes any number of candidates.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from llmrec_prompt.adapters import Card
-from llmrec_prompt.backends import Backend, ScoreRequest, Usage, require
+from llmrec_prompt.backends import Backend, ScoreRequest, require
 from llmrec_prompt.cache import NumberStore, cache_dir
-from llmrec_prompt.errors import ContextOverflow, DataError
+from llmrec_prompt.errors import DataError
 from llmrec_prompt.rank.base import Array
-from llmrec_prompt.rank.origin import foreign_domain, model_origin
+from llmrec_prompt.rank.learnt import foreign_domain
+from llmrec_prompt.rank.model import ModelRanker, within_context
 from llmrec_prompt.rank.priors import Priors
 from llmrec_prompt.templates import HistoryPrompt, Prompter
 from llmrec_prompt.types import Candidates, History, Scored
 
 
-class LikelihoodRanker:
+class LikelihoodRanker(ModelRanker):
     """The model alone.
 
     Args:
@@ -49,8 +49,8 @@ class LikelihoodRanker:
         card: Card | None = None,
     ) -> None:
         require(backend, "score", wanted_by="Mode 'likelihood'")
-        self._backend, self._prompter, self._weight = backend, prompter, prior_weight
-        self._card = card
+        super().__init__(backend, prompter, card)
+        self._weight = prior_weight
         prompts = [self._peer_prompt(peer) for peer in peers]
         store = store or NumberStore(cache_dir() / "priors.sqlite")
         self._priors = Priors(backend, prompts, prompter.history(()).text, store)
@@ -90,15 +90,12 @@ class LikelihoodRanker:
         self, history: History, lines: list[str], events: Counter[str]
     ) -> tuple[HistoryPrompt, Array]:
         """Score under as much of the history as fits; what had to go is counted."""
-        prompt = self._prompter.history(history)
-        while True:
-            try:
-                return prompt, self._scores(prompt.text, lines)
-            except ContextOverflow:
-                if prompt.shown <= 1:
-                    raise
-                prompt = self._prompter.history(history, show=prompt.shown - 1)
-                events["history_dropped"] += 1
+
+        def ask(show: int) -> tuple[HistoryPrompt, Array]:
+            prompt = self._prompter.history(history, show=show)
+            return prompt, self._scores(prompt.text, lines)
+
+        return within_context(ask, min(len(history), self._prompter.domain.history), events)[0]
 
     def _scores(self, prompt: str, lines: list[str]) -> Array:
         """Log-likelihoods; those of the latest prompt are remembered, so that a fusion does not pay twice."""
@@ -116,13 +113,3 @@ class LikelihoodRanker:
         """Compute the candidates' priors ahead."""
         if self._weight:
             self._priors.prepare([self._prompter.continuation(item) for item in candidates])
-
-    @property
-    def usage(self) -> Usage:
-        """The backend's token counts."""
-        return self._backend.usage
-
-    @property
-    def origin(self) -> Mapping[str, Any]:
-        """The model, its adapter, the template."""
-        return model_origin(self._backend, self._prompter, self._card)

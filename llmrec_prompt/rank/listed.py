@@ -16,15 +16,7 @@ import numpy as np
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Backend, require, shortfall
 from llmrec_prompt.errors import AnswerError
-from llmrec_prompt.rank.asking import (
-    UNUSABLE,
-    AskingRanker,
-    history_shown,
-    require_history,
-    shuffled,
-    within_context,
-)
-from llmrec_prompt.rank.origin import foreign_domain
+from llmrec_prompt.rank.asking import UNUSABLE, AskingRanker, shuffled
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.types import Candidates, History, Scored
 
@@ -65,20 +57,16 @@ class ListedRanker(AskingRanker):
             DataError: the history is empty.
             ContextOverflow: not even the latest history item fits.
         """
-        require_history(history, self.name)
-        events = Counter(foreign_domain(self._card, self._prompter))
         order = shuffled(history, candidates, self._seed)
-        show = history_shown(history, self._prompter, self._card, self.name)
 
-        def ask(show: int) -> Any:
+        def ask(show: int, events: Counter[str]) -> Any:
             return self._ask(self._prompter.listed(history, order, show=show), len(order), events)
 
-        answer, shown = within_context(ask, show, events)
+        answer, events, settings = self._asked(history, candidates, ask)
         places = read_places(answer, len(order), events)
-        events["text_cut"] += self._prompter.cut([*history[-shown:], *candidates])
         by_id = {item.item_id: place for item, place in zip(order, places, strict=True)}
         values = -np.array([by_id[item.item_id] for item in candidates], np.float64)
-        settings = {"history_shown": shown, "history_total": len(history), **self._degraded()}
+        settings |= self._degraded()
         return Scored({self.name: values}, {self.name: 1.0}, events=dict(+events), settings=settings)
 
     def _ask(self, prompt: str, count: int, events: Counter[str]) -> Any:

@@ -126,13 +126,14 @@ def _best_first(candidates: Candidates, scores: Array, salt: str, most: int | No
     for count in counts.tolist():
         start, end = end, end + count
         if count > 1:  # nobody else's hash is needed
-            places[start:end] = sorted(places[start:end], key=lambda i: _hash(salt, candidates[i]))
+            places[start:end] = sorted(places[start:end], key=lambda i: salted(salt, candidates[i]))
         if most is not None and end >= most:
             break
     return places[:most]
 
 
-def _hash(salt: str, item: Item) -> bytes:
+def salted(salt: str, item: Item) -> bytes:
+    """A hash that puts items in an order of no meaning."""
     return hashlib.sha256(f"{salt}\0{item.item_id}".encode()).digest()
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Backend, Choice, require, shortfall
 from llmrec_prompt.errors import BackendError
-from llmrec_prompt.rank.asking import AskingRanker, history_shown, require_history, within_context
-from llmrec_prompt.rank.origin import foreign_domain
+from llmrec_prompt.rank.asking import AskingRanker
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.templates.prompter import ANSWERS
 from llmrec_prompt.types import Candidates, History, Scored
@@ -43,21 +42,15 @@ class YesNoRanker(AskingRanker):
             ContextOverflow: not even the latest history item fits.
             BackendError: the server shows neither answer among its likeliest tokens.
         """
-        require_history(history, self.name)
-        events = Counter(foreign_domain(self._card, self._prompter))
-        show = history_shown(history, self._prompter, self._card, self.name)
         labels = [f" {answer}" for answer in ANSWERS]
 
-        def ask(show: int) -> list[Choice]:
+        def ask(show: int, _: Counter[str]) -> list[Choice]:
             prompts = [self._prompter.yes_no(history, item, show=show) for item in candidates]
             return self._backend.choose(prompts, labels)
 
-        choices, shown = within_context(ask, show, events)
-        events["text_cut"] += self._prompter.cut([*history[-shown:], *candidates])
+        choices, events, settings = self._asked(history, candidates, ask)
         events["label_outside_top"] += _outside(choices, self._backend.info.ref)
-        settings = {
-            "history_shown": shown,
-            "history_total": len(history),
+        settings |= {
             "label_mass": round(float(np.mean([choice.mass for choice in choices])), 4),
             **shortfall(self._backend, "choose"),
         }
