@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -69,14 +69,15 @@ class Fit:
     source: Source
     users: frozenset[str]
     """Hashes of all who had a say."""
-    scale: float | None
-    near: float | None
-    focus: float | None
+    scale: float
+    near: float
+    focus: float
     popularity: dict[str, float]
-    centred: bool = False
-    metrics: dict[str, Any] = field(default_factory=dict)
-    minutes: float = 0.0
-    seed: int = 0
+    """Empty where nobody was asked: then it is the parents' mean."""
+    centred: bool
+    metrics: dict[str, Any]
+    minutes: float
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +255,9 @@ def _card(name: str, mixture: Mixture, rank: int, error: float, fit: Fit | None)
         unlabelled=_unlabelled(cards, templates, fit),
         language=first.language,
         history=max(card.history for card in cards),
-        scale=fit.scale if fit and fit.scale else _mean(mixture, [card.scale for card in cards]),
-        near=fit.near if fit and fit.near else _mean(mixture, [card.near for card in cards]),
-        focus=fit.focus if fit and fit.focus else _mean(mixture, [card.focus or card.near for card in cards]),
+        scale=fit.scale if fit else _mean(mixture, [card.scale for card in cards]),
+        near=fit.near if fit else _mean(mixture, [card.near for card in cards]),
+        focus=fit.focus if fit else _mean(mixture, [card.focus or card.near for card in cards]),
         reach=farthest(cards),
         centred=fit.centred if fit else all(card.centred for card in cards),
         popularity=fit.popularity if fit and fit.popularity else _mean_popularity(mixture),

@@ -93,16 +93,9 @@ def compose_on(name: str, mixture: Mixture, out: Path, search: Search, *, force:
             final = replace(mixture, weights=weights)
             loss = mixer.take(summed(final)[0])
             settled, metrics = mixer.validate()
-    fit = replace(
-        mixer.fit(search),
-        popularity=settled.popularity,
-        centred=settled.centred,
-        metrics={
-            "shots": {"loss": round(loss, 4), "evaluations": mixer.evaluations, "asked": mixer.asked},
-            **metrics,
-        },
-        minutes=round((time.monotonic() - begin) / 60, 2),
-    )
+    shots = {"loss": round(loss, 4), "evaluations": mixer.evaluations, "asked": mixer.asked}
+    minutes = round((time.monotonic() - begin) / 60, 2)
+    fit = mixer.fit(search, settled, {"shots": shots, **metrics}, minutes)
     return compose(name, final, out, fit=fit, force=force)
 
 
@@ -221,7 +214,7 @@ class Mixer:
         self.asked += len(others.validation)
         return found
 
-    def fit(self, search: Search) -> Fit:
+    def fit(self, search: Search, settled: Settled, metrics: dict[str, Any], minutes: float) -> Fit:
         """What the card of a mixture says about the target and its users."""
         population = self._bench.sources[0][0]
         return Fit(
@@ -232,7 +225,10 @@ class Mixer:
             scale=round(self._encode.scale, 4),
             near=round(self._encode.near, 4),
             focus=round(self._encode.focus, 4),
-            popularity={},
+            popularity=settled.popularity,
+            centred=settled.centred,
+            metrics=metrics,
+            minutes=minutes,
             seed=search.seed,
         )
 
