@@ -56,6 +56,8 @@ class ModelInfo:
     """How many rankings may ask it at the same time, each from a thread of its own."""
     build: str = ""
     """The engine's version."""
+    guesses_tokens: bool = False
+    """Whether `count_tokens` guesses: nobody can tell then which labels are one token."""
 
     @property
     def identity(self) -> str:

@@ -34,7 +34,7 @@ def plain(text: str) -> str:
 
 
 class Terminal(Console):
-    """Prints text as it stands, whoever wrote it: no markup, no emoji, no highlights, no control characters."""
+    """Prints text as it stands, whoever wrote it: no markup, highlights, emoji, control characters."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)

@@ -4,7 +4,6 @@ import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -28,14 +27,6 @@ TEXTS = 64
 """Texts of one embeddings call."""
 BYTES_A_TOKEN = 4
 """Of English, about: how tokens are guessed where a server has no tokenizer to ask."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostedInfo(ModelInfo):
-    """What only a model on a server has to say of itself."""
-
-    guesses_tokens: bool = False
-    """Whether `count_tokens` guesses: nobody can tell then which labels are one token."""
 
 
 class ThreadUsage(threading.local):
@@ -73,7 +64,7 @@ class OpenAIBackend:
         except BaseException:
             self._client.close()
             raise
-        self.info: ModelInfo = self._inform(ref, weights, context)
+        self.info = self._inform(ref, weights, context)
         self.usage = cast(Usage, ThreadUsage())  # no subclass: that has slots, which are not a thread's own
         self.adapter: str | None = None
         self.adapter_hash = ""
@@ -98,9 +89,9 @@ class OpenAIBackend:
         self._fresh = True
         return found
 
-    def _inform(self, ref: str, weights: str, context: int) -> HostedInfo:
+    def _inform(self, ref: str, weights: str, context: int) -> ModelInfo:
         found = self.record
-        return HostedInfo(
+        return ModelInfo(
             ref,
             weights or content_key(self._client.base_url, self._model, found.epoch)[:16],
             ENGINE,
