@@ -1,6 +1,7 @@
 """A suite of `llmrec adapt compare`: a target, source adapters, methods, and a curve over shots, in YAML."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -160,8 +161,9 @@ class Suite(_Strict):
         content = read_settings(path, "suite", "data, sources and shots")
         for dotted, value in (changes or {}).items():
             change(content, dotted, value)
+        name = re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-._") or "suite"
         try:
-            return cls.model_validate({"name": Path(path).stem.lower().replace(" ", "-"), **content})
+            return cls.model_validate({"name": name, **content})
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "suite"

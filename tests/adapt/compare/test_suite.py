@@ -36,6 +36,15 @@ def test_what_is_left_out_has_a_value(tmp_path):
     assert suite.ordered_shots == (0, 16, 64, 256, "all")
 
 
+@pytest.mark.parametrize(
+    ("file", "name"), [("My_suite (1)", "my_suite-1"), ("_draft", "draft"), ("Ω", "suite")]
+)
+def test_any_file_gives_a_suite_its_name(tmp_path, file, name):
+    path = tmp_path / f"{file}.yaml"
+    path.write_text(yaml.safe_dump(SMALL))
+    assert Suite.load(path).name == name
+
+
 def test_shots_come_from_few_to_all(tmp_path):
     assert load(tmp_path, shots=["all", 64, 8]).ordered_shots == (8, 64, "all")
 
