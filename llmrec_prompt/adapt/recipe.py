@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.settings import change, read_settings
+from llmrec_prompt.templates.prompter import LABELS
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 DENSE = ("encode", "next_item", "predictive", "adversarial")
@@ -15,7 +16,6 @@ UNLABELLED = ("predictive", "adversarial")
 """Those of them that read histories without taking anything in them for an answer."""
 SPAN = ("rank", "yes_no", "label")
 """Objectives that score answers after a prompt; each stands alone."""
-LETTERS = 26
 VALIDATED = 20
 """Candidates of a validation user."""
 OBJECTIVES = (*DENSE, *SPAN, "catalogue")
@@ -124,8 +124,8 @@ class Stage(_Strict):
     def _letters_suffice(self) -> "Stage":
         if "label" not in self.objectives:
             return self
-        if self.candidates > LETTERS:
-            raise ValueError(f"objective 'label' has {LETTERS} letters: lower candidates")
+        if self.candidates > len(LABELS):
+            raise ValueError(f"objective 'label' has {len(LABELS)} letters: lower candidates")
         if self.candidates < VALIDATED and any(source.validation for source in self.sources):
             raise ValueError(
                 f"objective 'label' learns the letters it sees and is validated on {VALIDATED} candidates: "
