@@ -32,7 +32,7 @@ class Comparison:
     """Two sets of values over the users that both have; `difference` is a minus b.
 
     `only_a` and `only_b` count the users that the other side lacks: they are in none of the numbers.
-    `detectable` is the least true difference that this many users show in `power` of all tests.
+    `detectable` is the least true difference that this many users show in 80 % of all tests.
     """
 
     users: int
@@ -43,8 +43,6 @@ class Comparison:
     difference: Interval
     p: float
     detectable: float
-    alpha: float = ALPHA
-    power: float = POWER
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -144,7 +142,7 @@ def verdict(found: Comparison, *, a: str = "A", b: str = "B", p: float | None = 
     said = f"{a} - {b} = {found.difference.mean:+.3f}, p = {judged:.3f}"
     if not found.detectable and not found.difference.mean:
         text = f"No difference: {a} and {b} are equal for each of the {found.users} users."
-    elif judged < found.alpha:
+    elif judged < ALPHA:
         better, worse = (a, b) if found.difference.mean > 0 else (b, a)
         text = f"{better} is better than {worse} over {found.users} users ({said})."
     else:

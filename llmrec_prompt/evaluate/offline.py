@@ -61,7 +61,7 @@ def evaluate(
     run = RunDirectory.start(out or default_folder(manifest_name(manifest)), manifest, resume=resume)
     with run.locked():
         run.mend()
-        write_asked(run, exam, recommender if manifest["model"] else None, seed=plan.seed)
+        write_asked(run, exam, recommender if manifest["model"] else None)
         for name, seconds in building.items():
             append_line(run.folder / "spent.jsonl", {"ranker": name, "build_seconds": seconds})
         answer_all(exam, recommender, rankers, run, retrieve=plan.retrieve)

@@ -1,6 +1,6 @@
 """Two runs of the same exam, ranker by ranker: which differences are real."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def _tests(name: str, one: Tally, other: Tally, seed: int, permutations: int) ->
     """Every ranker and metric that both have, on the users whom both answered; `p` not rounded yet."""
     for ranker in _common(one, other):
         for metric in [m for m in METRICS if m in TESTED]:
-            a, b = _values(one, ranker, metric), _values(other, ranker, metric)
+            a, b = one.values(ranker, metric), other.values(ranker, metric)
             if len(a.keys() & b.keys()) < 2:
                 continue
             found = compare_runs(a, b, seed=seed, permutations=permutations)
@@ -110,11 +110,6 @@ def _tests(name: str, one: Tally, other: Tally, seed: int, permutations: int) ->
                 "p": found.p,
                 "found": found,
             }
-
-
-def _values(found: Tally, ranker: str, metric: str) -> Mapping[str, float]:
-    users, own = list(found.asked.places), found.answers[ranker]
-    return {users[place]: value for place, value in zip(own.users, own.values[metric], strict=True)}
 
 
 def _alone(own: Exams, others: Exams, pairs: Sequence[tuple[str, Tally, Tally]]) -> list[str]:

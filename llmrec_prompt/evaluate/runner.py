@@ -105,13 +105,12 @@ def prepare_one(ranker: Ranker, items: Sequence[Item]) -> dict[str, Any]:
 
 def row_of(name: str, ranker: Ranker, question: Question, relevant: frozenset[str], seed: int) -> Row:
     """A ranker's answer, or its refusal, held against what is right."""
-    hits = getattr(ranker, "hits", 0)
     try:
         order = answer(ranker, question, seed)
     except (DataError, ContextOverflow) as error:
         return refusal(name, question, relevant, str(error))
     row = grade(name, question, order, relevant)
-    if getattr(ranker, "hits", 0) > hits:
+    if order.provenance.settings.get("cached"):
         row["cached"] = True
     return row
 

@@ -3,9 +3,7 @@
 With these a report can be made from the folder alone, and another system be given the very same questions.
 """
 
-import hashlib
 import json
-from collections.abc import Iterator
 
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.evaluate.exam import Exam, Question, write_candidates, write_ids
@@ -13,12 +11,12 @@ from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.recommender import Recommender
 
 SAMPLED = 40
-"""Questions kept whole, by a seeded order of users, to be looked at one by one."""
+"""Questions kept whole, to be looked at one by one: the first, whose users are in a seeded order."""
 SHOWN = 100
 """Of more candidates no more than these are kept; the target is always among them."""
 
 
-def write_asked(run: RunDirectory, exam: Exam, recommender: Recommender | None, *, seed: int) -> None:
+def write_asked(run: RunDirectory, exam: Exam, recommender: Recommender | None) -> None:
     """Write candidates.tsv, exam.json, items.jsonl and sample.jsonl, each wholly or not at all.
 
     Where the whole catalogue is asked for, left_out.tsv takes the place of candidates.tsv: what each user
@@ -28,7 +26,6 @@ def write_asked(run: RunDirectory, exam: Exam, recommender: Recommender | None, 
         run: where to.
         exam: what is asked.
         recommender: whose prompt is kept with the sample; None if no language model takes part.
-        seed: of the sample.
     """
     left_out = exam.questions.left_out()
     if left_out is None:
@@ -44,18 +41,8 @@ def write_asked(run: RunDirectory, exam: Exam, recommender: Recommender | None, 
         for item, count in zip(exam.train.items, counts, strict=True)
     )
     write_atomically(run.folder / "items.jsonl", "".join(_line(item) for item in items))
-    lines = (_line(_kept(question, exam, recommender)) for question in drawn(exam, seed))
+    lines = (_line(_kept(question, exam, recommender)) for question in exam.questions[:SAMPLED])
     write_atomically(run.folder / "sample.jsonl", "".join(lines))
-
-
-def drawn(exam: Exam, seed: int) -> Iterator[Question]:
-    """Questions of some users, the same ones whatever the rankers; in the exam's order."""
-    users = exam.questions.users
-    order = sorted(
-        range(len(users)), key=lambda i: hashlib.sha256(f"{seed}\x1fsample\x1f{users[i]}".encode()).digest()
-    )
-    for place in sorted(order[:SAMPLED]):
-        yield exam.questions[place]
 
 
 def _kept(question: Question, exam: Exam, recommender: Recommender | None) -> dict[str, object]:

@@ -85,20 +85,14 @@ class CachedRanker:
     def __init__(self, ranker: Ranker, identity: str, store: ScoreStore) -> None:
         self.ranker, self.name, self._identity = ranker, ranker.name, identity
         self._store = store
-        self._found = threading.local()
-
-    @property
-    def hits(self) -> int:
-        """How many answers the calling thread was given from the store."""
-        return int(getattr(self._found, "count", 0))
 
     def score(self, history: History, candidates: Candidates) -> Scored:
-        """What is kept, or else what the ranker says; a refusal is asked again."""
+        """What is kept (setting `cached`), or else what the ranker says; a refusal is asked again."""
         ids = [item.item_id for item in history], [item.item_id for item in candidates]
         key = content_key(self._identity, json.dumps(ids))
         found = self._store.get(key)
         if found is not None:
-            self._found.count = self.hits + 1
+            found.settings["cached"] = True
             return found
         scored = self.ranker.score(history, candidates)
         self._store.put(key, scored)

@@ -24,7 +24,6 @@ from llmrec_prompt.evaluate.rates import uses_model
 from llmrec_prompt.evaluate.reports.sheet import told_apart
 from llmrec_prompt.evaluate.settings import read_settings
 from llmrec_prompt.rank import check_mode
-from llmrec_prompt.scorers import EMBEDDERS
 
 SHORT = {"data": "data", "protocols": "protocol", "adapters": "adapter"}
 """Keys whose entries may be a name alone, and what that name then is."""
@@ -114,10 +113,7 @@ class Suite(_Strict):
                 check_mode(name, "ranker")
             except (UnknownName, ConfigError) as error:
                 raise ValueError(str(error)) from error
-        for kind, names, known in (
-            ("protocol", [one.protocol for one in asked], tuple(PROTOCOLS)),
-            ("embedder", (self.embedder,), EMBEDDERS),
-        ):
+        for kind, names, known in (("protocol", [one.protocol for one in asked], tuple(PROTOCOLS)),):
             for name in names:
                 if name not in known:
                     raise ValueError(str(UnknownName(kind, name, known)))

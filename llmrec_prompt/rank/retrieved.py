@@ -51,11 +51,6 @@ class RetrievedRanker:
         return is_listwise(self._ranker)
 
     @property
-    def hits(self) -> int:
-        """Answers that were kept from before, where the mode counts them."""
-        return int(getattr(self._ranker, "hits", 0))
-
-    @property
     def usage(self) -> Usage | None:
         """The mode's."""
         usage: Usage | None = getattr(self._ranker, "usage", None)

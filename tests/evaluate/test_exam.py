@@ -128,7 +128,7 @@ def test_ids_with_blanks_and_braces_are_read_again(tmp_path):
 
 def test_of_the_whole_catalogue_what_is_left_out_is_written(tmp_path):
     full = make_exam(many(40), Ask(users=30, negatives="full"))
-    write_asked(RunDirectory(tmp_path), full, None, seed=0)
+    write_asked(RunDirectory(tmp_path), full, None)
     assert not (tmp_path / "candidates.tsv").exists()
     catalogue = {line["item_id"] for line in read_lines(tmp_path / "items.jsonl")}
     left_out = dict(line.split("\t") for line in (tmp_path / "left_out.tsv").read_text().splitlines())
@@ -137,5 +137,5 @@ def test_of_the_whole_catalogue_what_is_left_out_is_written(tmp_path):
         asked = {item.item_id for item in question.candidates}
         assert asked == catalogue - {*left_out[question.user].split()}
     drawn = make_exam(many(40), Ask(users=30))
-    write_asked(RunDirectory(tmp_path / "drawn"), drawn, None, seed=0)
+    write_asked(RunDirectory(tmp_path / "drawn"), drawn, None)
     assert file_digest(tmp_path / "drawn" / "candidates.tsv")

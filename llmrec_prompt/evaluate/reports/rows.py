@@ -105,6 +105,11 @@ class Tally:
     asked: Asked
     answers: dict[str, Answers]
 
+    def values(self, ranker: str, metric: str) -> dict[str, float]:
+        """A ranker's metric by user, of those whom it answered."""
+        users, own = list(self.asked.places), self.answers[ranker]
+        return {users[place]: value for place, value in zip(own.users, own.values[metric], strict=True)}
+
 
 def tally(runs: Sequence[tuple[RunDirectory, Mapping[str, str]]]) -> Tally:
     """Read the rows of runs over the same exam, one at a time.

@@ -214,11 +214,7 @@ def _compare(
     found: Tally, a: str, b: str, metric: str, seed: int, permutations: int = PERMUTATIONS
 ) -> Comparison | None:
     """None where fewer than two users were answered by both."""
-    users = list(found.asked.places)
-    one, other = (
-        {users[place]: value for place, value in zip(own.users, own.values[metric], strict=True)}
-        for own in (found.answers[a], found.answers[b])
-    )
+    one, other = found.values(a, metric), found.values(b, metric)
     if len(one.keys() & other.keys()) < 2:
         return None
     return compare_runs(one, other, seed=seed, permutations=permutations)
