@@ -42,7 +42,7 @@ class Settings:
     embedder: str = "auto"
     """`minilm`, `backend`, or `auto`: MiniLM where it is installed."""
     weights: Mapping[str, float] | None = None
-    """Parts of mode `fused` and their weights; `llmrec_prompt.rank.WEIGHTS` if None."""
+    """Parts of mode `fused` and their weights; tuned ones if None (see `Rankers.fusion`)."""
     popularity_weight: float | None = None
     """Of log popularity in mode `encoder`; what the adapter's card says for the task if None."""
     task: str = "catalogue"

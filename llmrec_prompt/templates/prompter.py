@@ -93,7 +93,7 @@ class Prompter:
         return self._digest([self._history_name, self._about_name, self._item_name])
 
     def fingerprint_for(self, mode: str) -> str:
-        """The fingerprint of what a ranking mode renders; `yes_no` and `label` have one of their own.
+        """The fingerprint of what a ranking mode renders; each of `QUESTIONS` has one of its own.
 
         Raises:
             TemplateError: a template of that mode is missing or malformed.
