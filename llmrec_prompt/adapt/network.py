@@ -16,6 +16,7 @@ try:
     from torch import nn
 
     from llmrec_prompt.adapt.starting import take_up
+    from llmrec_prompt.backends.hf.network import logits_of
 except ImportError as error:
     raise MissingExtra("Training", "train") from error
 
@@ -147,11 +148,7 @@ class Network(nn.Module):  # type: ignore[misc]
 
     def logits(self, states: Any) -> Any:
         """Next-token logits in single precision."""
-        config = self.model.config
-        scale = getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
-        raw = self.model.get_output_embeddings()(states).float() * scale
-        cap = getattr(config, "final_logit_softcapping", None)
-        return raw if cap is None else cap * torch.tanh(raw / cap)
+        return logits_of(self.model, states)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _below(self, sequences: Sequence[Sequence[int]]) -> list[Any]:

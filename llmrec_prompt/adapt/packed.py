@@ -8,6 +8,7 @@ import torch
 
 from llmrec_prompt.adapt.network import Network
 from llmrec_prompt.adapt.tokens import log_probabilities
+from llmrec_prompt.backends.hf.network import attention_masks
 
 PROMPT, PADDING = -1, -2
 
@@ -72,22 +73,7 @@ def masks(model: Any, owners: Any, positions: Any) -> Any:
         owners: whose each token is, (rows, longest): PROMPT, the number of a line, or PADDING.
         positions: of the tokens, (rows, longest).
     """
-    config = model.config.get_text_config()
     distance = positions[:, :, None] - positions[:, None, :]
     own = owners[:, :, None] == owners[:, None, :]
-    full = (own | (owners == PROMPT)[:, None, :]) & (distance >= 0)
-    window = getattr(config, "sliding_window", None)
-    near = full if window is None else full & (distance < window)
-    kinds = set(getattr(config, "layer_types", None) or ())
-    if "sliding_attention" in kinds:
-        seen = {"full_attention": full, "sliding_attention": near}
-        return {kind: _tensor(model, seen[kind]) for kind in kinds}
-    return _tensor(model, full if kinds else near)
-
-
-def _tensor(model: Any, seen: Any) -> Any:
-    mask = torch.as_tensor(seen, device=model.device)[:, None]
-    if model.config.get_text_config()._attn_implementation != "eager":
-        return mask
-    dtype = model.dtype  # eager attention adds the mask to its scores
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+    seen = (own | (owners == PROMPT)[:, None, :]) & (distance >= 0)
+    return attention_masks(model, seen, distance)

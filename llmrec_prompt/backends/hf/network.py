@@ -23,6 +23,7 @@ except ImportError as error:
 STEP = 512
 LOGIT_BYTES = 128 << 20
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,41 @@ class _SharedLayer(DynamicLayer):  # type: ignore[misc]
         )
 
 
+def logits_of(model: Any, states: Any) -> Any:
+    """The logits of a causal language model at each state, in single precision."""
+    config = model.config.get_text_config()
+    scale = getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
+    raw = model.get_output_embeddings()(states).float() * scale
+    cap: float | None = getattr(config, "final_logit_softcapping", None)
+    return raw if cap is None else cap * torch.tanh(raw / cap)
+
+
+def attention_masks(model: Any, seen: Bools, distance: Ints) -> Any:
+    """Who sees whom, in the form that a model with full or sliding attention takes.
+
+    Args:
+        model: a causal language model.
+        seen: whom a token would see were there no window, (rows, tokens, tokens seen).
+        distance: how far back they are, of the same shape.
+    """
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    near = seen if window is None else seen & (distance < window)
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if "sliding_attention" in kinds:
+        masks = {"full_attention": seen, "sliding_attention": near}
+        return {kind: _mask_tensor(model, masks[kind]) for kind in kinds}
+    return _mask_tensor(model, seen if kinds else near)  # of no kinds, all layers are alike
+
+
+def _mask_tensor(model: Any, seen: Bools) -> Any:
+    mask = torch.tensor(seen, device=model.device)[:, None]
+    if model.config.get_text_config()._attn_implementation != "eager":
+        return mask
+    dtype = model.dtype  # eager attention adds the mask to its scores
+    return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)
+
+
 class Network:
     """The forward passes that scoring, generating and embedding are made of.
 
@@ -69,10 +105,7 @@ class Network:
                 f"Models of type {self.config.model_type!r} have layers whose state cannot be shared. "
                 "Choose a model with full or sliding attention only."
             )
-        self._kinds = sorted(kinds)
-        self._body, self._head = model.get_decoder(), model.get_output_embeddings()
-        self._softcap: float | None = getattr(self.config, "final_logit_softcapping", None)
-        self._scale = getattr(self.config, "logit_scale", 1.0) / getattr(self.config, "logits_scaling", 1.0)
+        self._body = model.get_decoder()
         self._block = max(1, LOGIT_BYTES // (4 * self.config.vocab_size))
         self._check()
 
@@ -100,8 +133,7 @@ class Network:
 
     def logits(self, states: Any) -> Any:
         """The logits at each state, in single precision."""
-        raw = self._head(states).float() * self._scale
-        return raw if self._softcap is None else self._softcap * torch.tanh(raw / self._softcap)
+        return logits_of(self.model, states)
 
     def log_probabilities(self, states: Any, tokens: Sequence[int]) -> list[float]:
         """For each state (n, d), the log-probability that its token comes next."""
@@ -183,24 +215,11 @@ class Network:
         return states[0]
 
     def _mask(self, owners: Ints, positions: Ints, begin: int) -> Any:
-        """Who sees whom: all see the prefix, and each sequence its own past, inside the window if any."""
+        """All see the prefix, and each sequence its own past."""
         seen_owners = np.concatenate([np.full(begin, -1), owners])
         distance = positions[:, None] - np.concatenate([np.arange(begin), positions])
-        full = ((seen_owners == owners[:, None]) | (seen_owners == -1)) & (distance >= 0)
-        window = getattr(self.config, "sliding_window", None)
-        near = full if window is None else full & (distance < window)
-        if not self._kinds:  # all layers are alike
-            return self._mask_tensor(near)
-        masks = {"full_attention": full, "sliding_attention": near}
-        tensors = {kind: self._mask_tensor(masks[kind]) for kind in self._kinds}
-        return tensors if "sliding_attention" in self._kinds else tensors["full_attention"]
-
-    def _mask_tensor(self, seen: Any) -> Any:
-        mask = self._tensor(seen)[None, None]
-        if self.config._attn_implementation != "eager":
-            return mask
-        dtype = self.model.dtype  # eager attention adds the mask to its scores
-        return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)
+        seen = ((seen_owners == owners[:, None]) | (seen_owners == -1)) & (distance >= 0)
+        return attention_masks(self.model, seen[None], distance[None])
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def greedy(
