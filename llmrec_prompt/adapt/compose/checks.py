@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from llmrec_prompt.adapt.compose.mixture import Mixture
+from llmrec_prompt.adapt.compose.card import Mixture
 from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.starting import remembered
 from llmrec_prompt.adapters import overlap

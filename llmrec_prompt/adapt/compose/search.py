@@ -19,17 +19,10 @@ from peft import set_peft_model_state_dict
 from torch.nn import functional as F
 
 from llmrec_prompt.adapt.building import Bench, autocast, build, exams
+from llmrec_prompt.adapt.compose.card import Fit, Mixture, farthest
 from llmrec_prompt.adapt.compose.checks import check_judges, check_new, strangers
 from llmrec_prompt.adapt.compose.matrices import A, B, Pairs
-from llmrec_prompt.adapt.compose.mixture import (
-    Composed,
-    Fit,
-    Mixture,
-    compose,
-    farthest,
-    free_place,
-    summed,
-)
+from llmrec_prompt.adapt.compose.mixture import Composed, compose, free_place, summed
 from llmrec_prompt.adapt.encode import exact, unit
 from llmrec_prompt.adapt.histories import Population, Window, windows
 from llmrec_prompt.adapt.publish import source_of, users_of
