@@ -1,14 +1,11 @@
 """One evaluation from a plan: data and rankers in, a run directory and a report out."""
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from llmrec_prompt import __version__
 from llmrec_prompt.adapters import overlap
@@ -24,7 +21,7 @@ from llmrec_prompt.evaluate.reports.sheet import Report
 from llmrec_prompt.evaluate.run import RunDirectory, append_line, manifest_name
 from llmrec_prompt.evaluate.runner import default_folder, run_exam
 from llmrec_prompt.evaluate.sample import write_asked
-from llmrec_prompt.evaluate.score_cache import ScoreStore, cached, code_fingerprint
+from llmrec_prompt.evaluate.score_cache import ScoreStore, cached, card_facts, code_fingerprint, data_facts
 from llmrec_prompt.rank import EncoderRanker, Ranker, RetrievedRanker, ScorerRanker
 from llmrec_prompt.recommender import Recommender
 
@@ -190,22 +187,12 @@ def make_manifest(
     return dict(json.loads(json.dumps(facts)))
 
 
-def data_facts(train: Dataset) -> dict[str, str]:
-    """What scorers read of the logs and the fingerprint does not hold: when, and who met what unliked."""
-    times = np.nan_to_num(train.times(), nan=-1.0).astype("<f8")
-    return {"times": _digest(times.tobytes()), "met": _digest(np.packbits(train.met()).tobytes())}
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
 def engine_facts(recommender: Recommender, rankers: Mapping[str, Ranker]) -> dict[str, Any]:
     """The engine and its context, and what `embedder: auto` is here; nothing of what does not take part."""
     facts: dict[str, Any] = {}
     if any(ranker.origin for ranker in rankers.values()):
         info = recommender.backend.info
-        facts["engine"] = [info.engine, info.context]
+        facts["engine"] = [f"{info.engine} {info.build}".strip(), info.context]
     if "embedding" in {part for r in rankers.values() for part in (r.name, *getattr(r, "weights", ()))}:
         embedding = recommender.ranker_of("embedding")  # built already, as a ranker or a part of one
         if isinstance(embedding, ScorerRanker):
@@ -219,6 +206,7 @@ def adapter_facts(plan: Plan, recommender: Recommender, rankers: Mapping[str, Ra
     if plan.adapter is not None:
         facts["adapter_hash"] = recommender.backend.adapter_hash
         facts["adapter_name"] = recommender.card.name if recommender.card else ""
+        facts["card"] = card_facts(recommender.card)
     if "auto" in rankers:
         facts["auto"] = rankers["auto"].name
     for ranker in rankers.values():

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import llmrec_prompt
+from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Usage
 from llmrec_prompt.cache import Numbers, NumberStore, cache_dir, content_key
 from llmrec_prompt.data import Dataset
@@ -28,6 +29,11 @@ ROOMS = ("adapters", "backends", "data", "rank", "retrieve", "scorers", "templat
 """Code that takes part in a score."""
 WITHOUT_LOGS = ("likelihood", "label", "listed", "yes_no")
 """Modes that read the catalogue and no logs: their scores hold whoever else is tested."""
+ACTING = (
+    "mode", "templates", "unlabelled", "language", "history", "scale", "near", "focus", "reach", "centred",
+    "popularity",
+)  # fmt: skip
+"""Fields of a card that a ranking follows."""
 LATEST_S = 1.0
 """An answer waits no longer than this for others to be written with it, plus the time to the next one."""
 NOT_ASKED = ("prompts", "candidates", "exclude_consumed")
@@ -156,24 +162,38 @@ def identity_of(ranker: Ranker, recommender: Recommender) -> str:
         **settings,
         "own": getattr(ranker, "settings", {}),
         "fusion": ranker.weights if isinstance(ranker, FusedRanker) else {},
-        "engine": [info.engine, info.context],
+        "card": card_facts(recommender.card),
+        "engine": [info.identity, info.context],
         "fitted": fitted_on(ranker, recommender),
         "code": code_fingerprint(),
     }
     return json.dumps(facts, sort_keys=True, default=str)
 
 
-def fitted_on(ranker: Ranker, recommender: Recommender) -> str:
-    """Fingerprint of the data that a ranker's scores depend on: the catalogue alone, or the logs too.
+def card_facts(card: Card | None) -> dict[str, Any]:
+    """What an adapter's card says that its ranking follows; its weights have a hash of their own."""
+    return {} if card is None else card.model_dump(mode="json", include=set(ACTING))
 
-    A fusion asks what anybody has met, beside what was liked.
-    """
+
+def fitted_on(ranker: Ranker, recommender: Recommender) -> str:
+    """Fingerprint of the data that a ranker's scores depend on: the catalogue, or the logs, too."""
     logs = ranker.name not in WITHOUT_LOGS or recommender.settings.calibration == "users"
     if isinstance(ranker, EncoderRanker) and not ranker.settings["popularity"]:
         logs = False
     dataset = recommender.dataset
-    met = content_key(dataset.met().tobytes().hex())[:16] if isinstance(ranker, FusedRanker) else ""
-    return dataset.fingerprint + met if logs else catalogue_fingerprint(dataset)
+    if not logs:
+        return catalogue_fingerprint(dataset)
+    return " ".join([dataset.fingerprint, *data_facts(dataset).values()])
+
+
+def data_facts(dataset: Dataset) -> dict[str, str]:
+    """What scorers read of the logs and the fingerprint does not hold: when, and who met what unliked."""
+    times = np.nan_to_num(dataset.times(), nan=-1.0).astype("<f8")
+    return {"times": _digest(times.tobytes()), "met": _digest(np.packbits(dataset.met()).tobytes())}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def catalogue_fingerprint(dataset: Dataset) -> str:

@@ -43,6 +43,11 @@ class FusedRanker:
         """Of the parts."""
         return {ranker.name: weight for ranker, weight in self._parts}
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of each part, where it has any."""
+        return {ranker.name: getattr(ranker, "settings", {}) for ranker, _ in self._parts}
+
     def score(self, history: History, candidates: Candidates) -> Scored:
         """All parts' raw scores, and weights that carry the z-scaling."""
         fused = Scored({}, {})

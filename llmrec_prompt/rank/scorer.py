@@ -39,6 +39,11 @@ class ScorerRanker:
         settings, events = dict(self.scorer.settings), self._events(history)
         return Scored({self.name: values}, {self.name: 1.0}, events=events, settings=settings)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The scorer's."""
+        return dict(self.scorer.settings)
+
     def informed(self, candidates: Candidates) -> Mask | None:
         """Of which candidates the logs say anything, (candidates,); None if the scorer needs no logs."""
         if self._met is None:

@@ -1,14 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from llmrec_prompt import Dataset, Recommender
+from llmrec_prompt.backends import load_backend
 from llmrec_prompt.cache import NumberStore
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.evaluate import evaluate
 from llmrec_prompt.evaluate.run import read_lines
 from llmrec_prompt.evaluate.score_cache import CachedRanker, ScoreStore, cached, identity_of, pack, unpack
+from llmrec_prompt.templates import Prompter, load_domain
 from llmrec_prompt.types import Scored
 
+from ..rank.toys import adapter_folder
 from .shops import Hand, plan, shop
 
 
@@ -114,6 +119,34 @@ def test_everything_that_could_change_a_score_changes_the_identity(data, tmp_pat
         identity("fused", weights={"likelihood": 1.0, "popularity": 2.0}),
     ]  # fmt: skip
     assert len(set(different)) == len(different)
+
+
+def test_what_parts_and_cards_and_clocks_say_is_in_the_identity(data, tmp_path):
+    """A sum keeps its answers under all that its parts follow, not under its name."""
+    dataset = Dataset.load(data)
+    likes = [like for user in dataset.users for like in dataset.history(user)]
+    later = [replace(like, timestamp=3 * like.timestamp) for like in likes]
+    later = Dataset.from_rows(dataset.items, later, name="shop", domain="shopping")
+
+    def of(mode, dataset, **settings):
+        recommender = Recommender(dataset, model="fake:overlap", embedder="backend", **settings)
+        return identity_of(recommender.ranker_of(mode), recommender)
+
+    assert later.fingerprint == dataset.fingerprint
+    assert of("likelihood+recency", dataset) != of("likelihood+recency", later)
+    assert of("likelihood", dataset) == of("likelihood", later)
+    facts = {
+        "domain": "shopping", "base": {"ref": "fake:overlap", "hash": load_backend("fake:overlap").info.hash},
+        "templates": {"shopping": Prompter(load_domain("shopping"), catalogue=dataset.items).fingerprint},
+    }  # fmt: skip
+    found = set()
+    for n, more in enumerate([{}, {"history": 3}, {"popularity": {"catalogue": 9.0}}, {"centred": True}]):
+        folder = adapter_folder(tmp_path / str(n), **facts, **more)
+        found.add(of("encoder+bm25", dataset, adapter=folder))
+    assert len(found) == 4
+    recommender = Recommender(dataset, model="fake:overlap", embedder="backend")
+    fused = recommender.ranker_of("likelihood+embedding")
+    assert recommender.ranker_of("embedding").settings["embedder"] in identity_of(fused, recommender)
 
 
 def test_only_rankers_with_a_model_are_kept(data):

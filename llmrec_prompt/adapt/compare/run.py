@@ -23,9 +23,8 @@ from llmrec_prompt.backends import Backend, load_backend
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
-from llmrec_prompt.evaluate.offline import data_facts
 from llmrec_prompt.evaluate.run import Row, RunDirectory
-from llmrec_prompt.evaluate.score_cache import code_fingerprint
+from llmrec_prompt.evaluate.score_cache import code_fingerprint, data_facts
 
 
 def compare(
