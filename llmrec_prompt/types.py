@@ -112,6 +112,8 @@ class Scored:
     settings: dict[str, Any] = field(default_factory=dict)
     stand_ins: dict[str, Any] = field(default_factory=dict)
     """Of a part, which candidates have the others' mean there, since nothing is known of them."""
+    decimals: int | None = None
+    """Of the scores, where the rest is rounding; all if None. Scores that agree in these are tied."""
 
 
 History = Sequence[Item]

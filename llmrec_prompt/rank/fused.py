@@ -15,6 +15,8 @@ from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.types import Candidates, History, Scored
 
 Mask = npt.NDArray[np.bool_]
+DECIMALS = 9
+"""Of a sum of z-scores. Where parts disagree about two items the sums are equal but for the last bits."""
 
 
 class FusedRanker:
@@ -50,7 +52,7 @@ class FusedRanker:
 
     def score(self, history: History, candidates: Candidates) -> Scored:
         """All parts' raw scores, and weights that carry the z-scaling."""
-        fused = Scored({}, {})
+        fused = Scored({}, {}, decimals=DECIMALS)
         events: Counter[str] = Counter()
         for ranker, weight in self._parts:
             scored = ranker.score(history, candidates)

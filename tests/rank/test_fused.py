@@ -148,3 +148,14 @@ def test_parts_of_one_model_count_its_tokens_once():
     fused = FusedRanker([(first, 1.0), (second, 1.0)])
     said = rank(fused, HISTORY, items("abc")).provenance
     assert said.tokens_evaluated == first.usage.evaluated - before == 60
+
+
+def test_parts_that_disagree_about_two_leave_them_tied():
+    """Their z-scores cancel; what is left of that in the last bits decides nothing."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        low, high = sorted(rng.normal(size=2))
+        ranking = rank(fuse(("A", {"a": low, "b": high}, 1.0), ("B", {"a": 3 * high, "b": 3 * low}, 1.0)),
+                       HISTORY, items("ab"))  # fmt: skip
+        assert ranking.provenance.events["all_tied"] == 1
+        assert {line.score for line in ranking.recommendations} == {0.0}
