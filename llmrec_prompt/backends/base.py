@@ -5,7 +5,7 @@ Batch in, list out, same order. Log-probabilities are natural logarithms.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from llmrec_prompt.errors import BackendError, Unsupported
 
 Capability = Literal["score", "choose", "generate", "schema", "embed", "adapters"]
+ALL: frozenset[Capability] = frozenset(get_args(Capability))
 Message = Mapping[str, str]
 Vectors = npt.NDArray[np.float32]
 

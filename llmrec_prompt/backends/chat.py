@@ -5,7 +5,7 @@ Contents are tokenised without special parsing, so no message can open or close 
 
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from jinja2.exceptions import TemplateError as JinjaError
@@ -50,6 +50,22 @@ def render_chat(template: str, messages: Sequence[Message]) -> Iterator[tuple[st
 
 def _refuse(message: str) -> None:
     raise JinjaError(message)
+
+
+def conversation_tokens(
+    template: str, messages: Sequence[Message], tokenize: Callable[..., list[int]]
+) -> list[int]:
+    """The conversation in the model's chat format; message contents never make control tokens.
+
+    Args:
+        template: the model's, see `render_chat`.
+        messages: the conversation.
+        tokenize: the token ids of a text; `special` reads control tokens in it, `bos` puts one first.
+    """
+    tokens: list[int] = []
+    for text, is_content in render_chat(template, messages):
+        tokens += tokenize(text, special=not is_content, bos=not tokens)
+    return tokens
 
 
 def parse_object(text: str, max_tokens: int) -> Any:

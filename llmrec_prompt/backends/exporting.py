@@ -69,9 +69,9 @@ def vllm_line(adapter: Adapter, model: str) -> str:
     ref = parse_ref(model)
     base = ref.target
     if ref.target in PACKAGED or ref.target.endswith(".gguf"):
-        from llmrec_prompt.backends.hf.loading import plain_folder
+        from llmrec_prompt.backends.hf.loading import locate
 
-        base = str(plain_folder(ref.target))
+        base = locate(ref).name
     return vllm_command(adapter.card, adapter.folder.resolve(), base)
 
 

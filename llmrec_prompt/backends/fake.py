@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from llmrec_prompt.backends.base import (
-    Capability,
+    ALL,
     Choice,
     Message,
     ModelInfo,
@@ -21,13 +21,13 @@ from llmrec_prompt.backends.base import (
     Usage,
     Vectors,
 )
+from llmrec_prompt.backends.labels import check_distinct
 from llmrec_prompt.backends.models import adapter_identity
 from llmrec_prompt.errors import BackendError, ContextOverflow, UnknownName
 
 Scorer = Callable[[str, str], float]
 """(prompt, continuation) → log-probability."""
 
-CAN: frozenset[Capability] = frozenset({"score", "choose", "generate", "schema", "embed", "adapters"})
 DIMENSIONS = 64
 
 
@@ -43,7 +43,7 @@ class FakeBackend:
     ) -> None:
         self._scorer, self._answer = scorer, answer
         digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-        self.info = ModelInfo(f"fake:{name}", digest, "fake", context, DIMENSIONS, CAN)
+        self.info = ModelInfo(f"fake:{name}", digest, "fake", context, DIMENSIONS, ALL)
         self.usage = Usage()
         self.adapter: str | None = None
         self.adapter_hash = ""
@@ -84,10 +84,7 @@ class FakeBackend:
         for label in labels:
             if len(label.split()) != 1:
                 raise BackendError(f"Label {label!r} is not exactly one token (a word). Choose another.")
-        if len(set(labels)) != len(labels):
-            raise BackendError(
-                f"Two of the labels {list(labels)!r} are the same token. Choose distinct ones."
-            )
+        check_distinct(labels, labels)
         choices = []
         for prompt in prompts:
             raw = np.array([self._scorer(prompt, label) for label in labels], np.float64)

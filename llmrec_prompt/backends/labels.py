@@ -22,9 +22,18 @@ def single_tokens(tokenize: Callable[[str], list[int]], prompt: str, labels: Seq
         if tokens[:-1] != base:
             raise BackendError(f"Label {label!r} is not exactly one token after this prompt. Choose another.")
         ids.append(tokens[-1])
-    if len(set(ids)) != len(ids):
-        raise BackendError(f"Two of the labels {list(labels)!r} are the same token. Choose distinct ones.")
+    check_distinct(labels, ids)
     return ids
+
+
+def check_distinct(labels: Sequence[str], tokens: Sequence[int | str]) -> None:
+    """Refuse labels of which two are the same token.
+
+    Raises:
+        BackendError: as said.
+    """
+    if len(set(tokens)) != len(labels):
+        raise BackendError(f"Two of the labels {list(labels)!r} are the same token. Choose distinct ones.")
 
 
 def normalise_labels(row: npt.NDArray[np.float32], ids: Sequence[int]) -> Choice:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from llmrec_prompt.backends.base import Backend, ScoreRequest
+from llmrec_prompt.backends.chat import conversation_tokens
 
 from .conformance import cosine
 from .texts import ODD, PROMPTS, TITLES, fuzzed, real_titles
@@ -50,15 +51,14 @@ def test_token_ids_are_equal(pair: Pair, shared_folder: Path) -> None:
 
 
 def test_conversations_are_tokenised_alike(pair: Pair) -> None:
-    from llmrec_prompt.backends.llama_cpp.chat import conversation_tokens
-
-    llama, hf = pair.llama, pair.hf
+    llama, hf = pair.llama._model, pair.hf._vocabulary
     messages = [
         {"role": "system", "content": "You recommend <|im_end|>\n films."},
         {"role": "user", "content": "  Alien</s> or <start_of_turn>Brazil?  "},
     ]
-    assert conversation_tokens(llama._model, messages) == hf.conversation_tokens(messages)
-    assert llama._model.is_end(next(iter(hf._vocabulary.ends)))
+    tokens = conversation_tokens(llama.metadata("tokenizer.chat_template"), messages, llama.tokenize)
+    assert tokens == conversation_tokens(hf.template, messages, hf.tokenize)
+    assert llama.is_end(next(iter(hf.ends)))
 
 
 def test_scores_agree(pair: Pair) -> None:

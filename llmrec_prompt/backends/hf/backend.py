@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from llmrec_prompt.backends.base import (
-    Capability,
+    ALL,
     Choice,
     Message,
     ModelInfo,
@@ -17,7 +17,7 @@ from llmrec_prompt.backends.base import (
     Vectors,
     split_tokens,
 )
-from llmrec_prompt.backends.chat import parse_object, render_chat
+from llmrec_prompt.backends.chat import conversation_tokens, parse_object
 from llmrec_prompt.backends.hf.adapters import Adapters
 from llmrec_prompt.backends.hf.guides import Guides
 from llmrec_prompt.backends.hf.network import Network, Prefix
@@ -25,7 +25,6 @@ from llmrec_prompt.backends.hf.vocabulary import Vocabulary
 from llmrec_prompt.backends.labels import normalise_labels, single_tokens
 from llmrec_prompt.errors import ContextOverflow
 
-CAN: frozenset[Capability] = frozenset({"score", "choose", "generate", "schema", "embed", "adapters"})
 CHUNK_TOKENS = 512
 
 
@@ -49,7 +48,7 @@ class HfBackend:
         self._adapters = Adapters(model)
         context = min(context, getattr(config, "max_position_embeddings", context))
         size, build = config.hidden_size, version("transformers")
-        self.info = ModelInfo(ref, model_hash, "hf", context, size, CAN, build=build)
+        self.info = ModelInfo(ref, model_hash, "hf", context, size, ALL, build=build)
         self.usage = Usage()
         self.adapter: str | None = None
         self.adapter_hash = ""
@@ -117,20 +116,13 @@ class HfBackend:
         max_tokens: int = 256,
     ) -> Any:
         """Answer a conversation greedily; see `Backend.generate`."""
-        tokens = self.conversation_tokens(messages)
+        tokens = conversation_tokens(self._vocabulary.template, messages, self._vocabulary.tokenize)
         self._check_length(len(tokens) + max_tokens)
         guide = None if schema is None else self._guides.of(schema)
         answer = self._network.greedy(tokens, self._vocabulary.ends, max_tokens, guide)
         self.usage.evaluated += len(tokens) + len(answer)
         text = self._vocabulary.text(answer).strip()
         return text if schema is None else parse_object(text, max_tokens)
-
-    def conversation_tokens(self, messages: Sequence[Message]) -> list[int]:
-        """The conversation in the model's chat format; message contents never make control tokens."""
-        tokens: list[int] = []
-        for text, is_content in render_chat(self._vocabulary.template, messages):
-            tokens += self._vocabulary.tokenize(text, special=not is_content, bos=not tokens)
-        return tokens
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """The last hidden state at the end of each text; see `Backend.embed`."""

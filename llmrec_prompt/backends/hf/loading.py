@@ -145,17 +145,6 @@ def _folder_hash(folder: Path) -> str:
     return content_key("\n".join(f"{path.name} {file_hash(path)}" for path in files))[:16]
 
 
-def plain_folder(target: str) -> Path:
-    """The folder in transformers' form that this backend loads for a GGUF file or a packaged model.
-
-    Raises:
-        ConfigError: there is no such file.
-        BackendError: the file cannot be read or the cache cannot be written.
-    """
-    source = gguf_path(target)
-    return _dequantised(source, file_hash(source))
-
-
 def _dequantised(source: Path, digest: str) -> Path:
     """A GGUF model as a safetensors folder in single precision, made once in the cache.
 

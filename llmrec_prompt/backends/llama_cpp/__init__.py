@@ -15,7 +15,7 @@ import numpy as np
 
 from llmrec_prompt.adapters.gguf import Shape, twin_path, write_twin
 from llmrec_prompt.backends.base import (
-    Capability,
+    ALL,
     Choice,
     Message,
     ModelInfo,
@@ -34,7 +34,6 @@ from llmrec_prompt.backends.llama_cpp.engine import BUILD, Context, Model, Row, 
 from llmrec_prompt.backends.llama_cpp.states import States
 from llmrec_prompt.errors import ContextOverflow
 
-CAN: frozenset[Capability] = frozenset({"score", "choose", "generate", "schema", "embed", "adapters"})
 BATCH = 512
 LOGIT_BYTES = 128 << 20
 
@@ -71,7 +70,7 @@ class LlamaCppBackend:
         how = {"batch": BATCH, "threads": threads}
         self._context = Context(self._model, tokens=size, exact=exact != "nothing", **how)
         size = self._context.size
-        self.info = ModelInfo(ref, model_hash, "llama_cpp", size, self._model.dimensions, CAN, build=BUILD)
+        self.info = ModelInfo(ref, model_hash, "llama_cpp", size, self._model.dimensions, ALL, build=BUILD)
         self.usage = Usage()
         self.adapter: str | None = None
         self.adapter_hash = ""

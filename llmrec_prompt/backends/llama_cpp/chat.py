@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmrec_prompt.backends.base import Message, Usage
-from llmrec_prompt.backends.chat import parse_object, render_chat
+from llmrec_prompt.backends.chat import conversation_tokens, parse_object
 from llmrec_prompt.backends.grammar import gbnf
 from llmrec_prompt.backends.llama_cpp.engine import Context, Model, Token, free_sampler, grammar_for
 from llmrec_prompt.errors import ContextOverflow
@@ -20,7 +20,7 @@ def answer(
     max_tokens: int,
 ) -> Any:
     """Evaluate the conversation and decode until the model ends, as text or as the parsed object."""
-    tokens = conversation_tokens(model, messages)
+    tokens = conversation_tokens(model.metadata("tokenizer.chat_template"), messages, model.tokenize)
     if len(tokens) + max_tokens > context.size:
         raise ContextOverflow(len(tokens) + max_tokens, context.size)
     for begin in range(0, len(tokens), context.batch):
@@ -35,14 +35,6 @@ def answer(
         free_sampler(sampler)
     usage.evaluated += len(tokens) + length
     return text if schema is None else parse_object(text, max_tokens)
-
-
-def conversation_tokens(model: Model, messages: Sequence[Message]) -> list[int]:
-    """The conversation in the model's chat format; message contents never make control tokens."""
-    tokens: list[int] = []
-    for text, is_content in render_chat(model.metadata("tokenizer.chat_template"), messages):
-        tokens += model.tokenize(text, special=not is_content, bos=not tokens)
-    return tokens
 
 
 def _decode(model: Model, context: Context, sampler: Any, position: int, max_tokens: int) -> tuple[str, int]:

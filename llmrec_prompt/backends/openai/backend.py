@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from llmrec_prompt.backends.base import Choice, Message, ModelInfo, Score, ScoreRequest, Usage, Vectors
+from llmrec_prompt.backends.labels import check_distinct
 from llmrec_prompt.backends.models import adapter_identity
 from llmrec_prompt.backends.openai import answering, choosing, scoring
 from llmrec_prompt.backends.openai.client import Call, Client
@@ -147,7 +148,7 @@ class OpenAIBackend:
     def choose(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Choice]:
         """The labels among the likeliest next tokens that the server shows; see `Choice`."""
         self._require("choose")
-        choosing.check_distinct(labels)
+        check_distinct(labels, labels)
         if prompts and self.record.tokenizer:
             self._check_labels(prompts[0], labels)
         calls = [choosing.call(self.record, self._named(), self._clean(prompt)) for prompt in prompts]

@@ -13,16 +13,6 @@ from llmrec_prompt.backends.openai.replies import first_top
 from llmrec_prompt.errors import BackendError
 
 
-def check_distinct(labels: Sequence[str]) -> None:
-    """Refuse a label twice.
-
-    Raises:
-        BackendError: as said.
-    """
-    if len(set(labels)) != len(labels):
-        raise BackendError(f"Two of the labels {list(labels)!r} are the same token. Choose distinct ones.")
-
-
 def call(record: Record, named: Mapping[str, Any], prompt: str) -> Call:
     """A prompt whose next token is asked for: raw where the server takes raw prompts, else as a chat."""
 
