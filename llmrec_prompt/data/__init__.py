@@ -21,7 +21,7 @@ from llmrec_prompt.data.splits import (
     global_time,
     leave_last_out,
 )
-from llmrec_prompt.data.titles import TitleIndex, TitleMatch, match_title
+from llmrec_prompt.data.titles import TitleIndex, TitleMatch
 from llmrec_prompt.data.writers import write_two_file
 
 __all__ = [
@@ -48,7 +48,6 @@ __all__ = [
     "global_time",
     "last_impression",
     "leave_last_out",
-    "match_title",
     "mixed",
     "read_candidates_file",
     "read_folder",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec_prompt.data.dataset import Dataset
-from llmrec_prompt.data.files import read_text
+from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.data.splits import Case, Split
 from llmrec_prompt.errors import ConfigError, DataError
 
@@ -124,9 +124,7 @@ def read_candidates_file(path: str | Path, dataset: Dataset) -> dict[str, tuple[
         DataError: a line in neither form, a user or an id given twice, an unknown id (names the line).
     """
     found: dict[str, tuple[str, ...]] = {}
-    for number, line in enumerate(read_text(Path(path)).split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(Path(path)):
         where = f"{path}, line {number}"
         user, ids = _parse_json(line, where) if line.lstrip().startswith("{") else _parse_tab(line, where)
         if user in found:

@@ -120,18 +120,6 @@ class TitleIndex:
         return self._of_year(rows, text), score if key else 0.0
 
 
-def match_title(text: str, dataset_items: Sequence[Item], *, threshold: float = 85) -> TitleMatch:
-    """The item of the catalogue that `text` means; for many texts use one `TitleIndex`.
-
-    >>> match_title("matrix", [Item(item_id="7", title="Matrix, The (1999)")]).item.item_id
-    '7'
-
-    Raises:
-        DataError: no items.
-    """
-    return TitleIndex(dataset_items).match(text, threshold=threshold)
-
-
 def plain_title(title: str) -> str:
     """Lower case, no trailing year, article in front, no punctuation; never empty if the title is not.
 

@@ -125,7 +125,7 @@ def test_bad_lines_are_named(tmp_path, line, message):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(DataError, match="cannot be read: No such file or directory; check the path"):
+    with pytest.raises(DataError, match="cannot be read: No such file or directory; check the file"):
         read_candidates_file(tmp_path / "none", crowd(2))
 
 

@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 
-from llmrec_prompt.data import Dataset, TitleIndex, match_title
+from llmrec_prompt.data import Dataset, TitleIndex
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.types import Item
 
@@ -91,7 +91,7 @@ def test_every_own_id_and_title_is_found(data):
 
 def test_no_items():
     with pytest.raises(DataError, match="No items to match titles against; load a catalogue first"):
-        match_title("x", [])
+        TitleIndex([])
 
 
 def test_real_titles_find_themselves():

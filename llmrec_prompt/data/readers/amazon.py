@@ -7,13 +7,11 @@ of the very reviews that an evaluation holds out.
 
 import html
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.data.readers.raw import RawData, need_columns
-from llmrec_prompt.data.readers.tables import parse_object, read_meta
+from llmrec_prompt.data.readers.tables import read_jsonl, read_meta
 from llmrec_prompt.errors import DataError
 
 SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
@@ -47,7 +45,7 @@ def read_amazon(folder: Path) -> RawData:
     path = _only(folder, _named(folder, meta=True))
     category = path.name.removeprefix("meta_").split(".")[0]
     meta = {"domain": DOMAINS.get(category, "shopping"), **read_meta(folder / "meta.json")}
-    raw = RawData(name=category, items=[_item(path, row) for row in _objects(path)], meta=meta)
+    raw = RawData(name=category, items=[_item(path, row) for row in read_jsonl(path)], meta=meta)
     reviews = _named(folder, meta=False)
     if reviews:
         _fill_log(raw, _only(folder, reviews))
@@ -64,10 +62,6 @@ def _only(folder: Path, paths: list[Path]) -> Path:
         names = ", ".join(path.name for path in paths)
         raise DataError(f"{folder} needs one meta_CATEGORY and one CATEGORY file; found: {names}. Keep one.")
     return paths[0]
-
-
-def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    return (parse_object(line, path, number) for number, line in read_lines(path))
 
 
 def _item(path: Path, row: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +99,7 @@ def _price(value: object) -> object:
 def _fill_log(raw: RawData, path: Path) -> None:
     """Ratings and times: seconds in 2018, milliseconds in 2023, which `data.rows` tells apart."""
     rows: list[tuple[str, str, Any, Any]] = []
-    for review in _objects(path):
+    for review in read_jsonl(path):
         fields = REVIEW_2023 if "parent_asin" in review else REVIEW_2018
         need_columns(path, review, fields[:2])
         user, item, rating, time = (review.get(name) for name in fields)

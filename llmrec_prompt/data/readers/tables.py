@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.data.files import read_text
+from llmrec_prompt.data.catalogue import LISTS
+from llmrec_prompt.data.files import read_lines, read_text
 from llmrec_prompt.data.impressions import read_impressions
 from llmrec_prompt.data.readers.csv_rows import read_csv
 from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows, whole_ids
@@ -23,7 +24,6 @@ from llmrec_prompt.errors import DataError, MissingExtra, first_line
 ITEM_FILES = ("items.jsonl", "items.csv", "items.parquet")
 LOG_FILES = ("interactions.csv", "interactions.parquet")
 IMPRESSIONS = "impressions.jsonl"
-LIST_FIELDS = ("categories", "tags")
 HALVES = re.compile("[\\ud800-\\udfff]")
 """Surrogates that have no partner, as where a text was cut within an emoji: JSON may hold them, UTF-8 not."""
 
@@ -86,24 +86,19 @@ def fill_items(raw: RawData, path: Path) -> None:
     if path.suffix == ".csv":
         raw.items, raw.notes = _read_csv_items(path)
     else:
-        raw.items = read_jsonl(path) if path.suffix == ".jsonl" else _read_parquet_items(path)
+        raw.items = list(read_jsonl(path)) if path.suffix == ".jsonl" else _read_parquet_items(path)
     found = dict.fromkeys(key for row in raw.items for key in row)
     if raw.items:
         need_columns(path, found, ("item_id", "title"))
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """One JSON object per line; empty lines are skipped.
 
     Raises:
         DataError: a line is not a JSON object; names the file and the line.
     """
-    rows = []
-    # Not str.splitlines: it also cuts at U+2028 and friends, which may stand inside a JSON string.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            rows.append(parse_object(line, path, number))
-    return rows
+    return (parse_object(line, path, number) for number, line in read_lines(path))
 
 
 def parse_object(line: str, path: Path, number: int) -> dict[str, Any]:
@@ -134,7 +129,7 @@ def _read_csv_items(path: Path) -> tuple[list[dict[str, Any]], dict[str, int]]:
 
 
 def _split_lists(row: Mapping[str, str]) -> dict[str, Any]:
-    return {key: value.split("|") if key in LIST_FIELDS else value for key, value in row.items()}
+    return {key: value.split("|") if key in LISTS else value for key, value in row.items()}
 
 
 def _read_parquet_items(path: Path) -> list[dict[str, Any]]:
