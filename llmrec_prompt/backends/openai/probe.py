@@ -96,7 +96,7 @@ class _Findings:
         sizes = [own.get("max_model_len"), meta.get("n_ctx"), own.get("context_length")]
         self.facts["context"] = next((size for size in sizes if type(size) is int and size > 0), 0)
         self.facts["server"] = str(own.get("owned_by") or "")
-        self.facts |= served_adapters(self._client, rows, self._model)
+        self.facts |= served_adapters(self._client, rows)
 
     def completions(self) -> None:
         """Raw prompts, and how many likeliest tokens are shown after one."""

@@ -58,7 +58,7 @@ def _tokens(client: Asking, kind: str, model: str, text: str) -> int | None:
     return len(tokens) if isinstance(tokens, list) and tokens else None
 
 
-def served_adapters(client: Asking, models: Sequence[Mapping[str, Any]], model: str) -> dict[str, Any]:
+def served_adapters(client: Asking, models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How adapters are chosen and which there are: vLLM lists them as models with a parent."""
     named = [str(row.get("id")) for row in models if row.get("parent")]
     if named:
@@ -77,7 +77,7 @@ def served_now(client: Asking, record: Record) -> tuple[str, ...]:
     """
     if record.lora != "request":
         return record.adapters
-    found: tuple[str, ...] = served_adapters(client, (), record.model).get("adapters", ())
+    found: tuple[str, ...] = served_adapters(client, ()).get("adapters", ())
     return found
 
 
