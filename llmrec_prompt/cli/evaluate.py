@@ -34,8 +34,6 @@ Data = Annotated[str | None, typer.Option(help="Folder of a data set, or sample:
 Protocol = Annotated[
     str, typer.Option(help="leave-last-out, global-time, cold-user, cold-item, cold-domain.")
 ]
-Users = Annotated[int, typer.Option(help="How many users, by a seeded order.")]
-Candidates = Annotated[int, typer.Option(help="Target and negatives together.")]
 Negatives = Annotated[
     str, typer.Option(help="uniform, popular, retrieved, impressions, full, or a candidates file.")
 ]
@@ -67,8 +65,8 @@ def run(
     suite: SuiteFile = None,
     data: Data = None,
     protocol: Protocol = "leave-last-out",
-    users: Users = 200,
-    candidates: Candidates = 20,
+    users: o.Users = 200,
+    candidates: o.Candidates = 20,
     negatives: Negatives = "uniform",
     retrieve: Retrieve = None,
     history: Shown = None,
@@ -122,8 +120,7 @@ def plan_of(given: Mapping[str, Any]) -> Plan:
     """
     if given["data"] is None or given["changes"]:
         raise ConfigError("Give a suite in YAML, or --data with what to run on it; --set is for a suite.")
-    names = tuple(name.strip() for name in given["rankers"].split(",") if name.strip())
-    return Plan(**{f.name: given[f.name] for f in fields(Plan)} | {"rankers": names})
+    return Plan(**{f.name: given[f.name] for f in fields(Plan)} | {"rankers": o.names(given["rankers"])})
 
 
 def suite_of(context: typer.Context, path: Path, changes: list[str]) -> Suite:

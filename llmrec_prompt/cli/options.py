@@ -58,6 +58,17 @@ HostedSettings = Annotated[
     Path | None,
     typer.Option("--hosted-settings", help="YAML: budget, ledger, concurrency …", metavar="FILE"),
 ]
+Users = Annotated[int, typer.Option(help="How many users, by a seeded order.")]
+Candidates = Annotated[int, typer.Option(help="Target and negatives together.")]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names separated by commas.
+
+    >>> names("bm25, random,")
+    ('bm25', 'random')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def leave(hosted: bool, base_url: str | None, settings: Path | None, **changes: bool) -> Hosted | None:

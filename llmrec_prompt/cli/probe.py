@@ -15,8 +15,6 @@ from llmrec_prompt.evaluate.probing import PROBES, Probing
 from llmrec_prompt.evaluate.probing import probe as probe_plan
 
 EVERY = ",".join(PROBES)
-Users = Annotated[int, typer.Option(help="How many users, by a seeded order.")]
-Candidates = Annotated[int, typer.Option(help="Target and negatives together.")]
 Negatives = Annotated[str, typer.Option(help="uniform, popular, retrieved, impressions.")]
 Names = Annotated[str, typer.Option(help="Names, separated by commas.")]
 Attributes = Annotated[str, typer.Option(help="Words for who asks, separated by commas.")]
@@ -29,8 +27,8 @@ def probe(
     probes: Names = EVERY,
     rankers: Names = "likelihood",
     attributes: Attributes = "man,woman,20-year-old,70-year-old",
-    users: Users = 30,
-    candidates: Candidates = 20,
+    users: o.Users = 30,
+    candidates: o.Candidates = 20,
     negatives: Negatives = "uniform",
     k: Compared = 5,
     model: o.Model = DEFAULT_MODEL,
@@ -50,16 +48,12 @@ def probe(
     """
     context.with_resource(hosting(o.leave(hosted, base_url, hosted_settings)))
     given = {f.name: context.params[f.name] for f in fields(Plan) if f.name in context.params}
-    plan = Plan(**given | {"rankers": _names(rankers)})
+    plan = Plan(**given | {"rankers": o.names(rankers)})
     with progress():
-        found = probe_plan(Probing(plan, _names(probes), _names(attributes), k))
+        found = probe_plan(Probing(plan, o.names(probes), o.names(attributes), k))
     print_json(found) if as_json else print_probes(found)
     if not any(found.get(name) for name in PROBES):
         raise ConfigError(f"Nothing could be asked: {next(iter(found['refused'].values()), 'no question')}")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def print_probes(found: Mapping[str, Any]) -> None:

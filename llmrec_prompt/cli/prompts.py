@@ -74,16 +74,15 @@ def show(
 
     Example: `llmrec prompts show --data sample:movies --history Alien --history "The Matrix"`
     """
+    settings: dict[str, Any] = {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
     leave = o.leave(hosted, base_url, hosted_settings, preview=True)
     if leave is not None:
-        settings: dict[str, Any] = {"language": language, "prompts": prompts, "seed": seed}
-        settings |= {"hosted": leave, "embedder": embedder}
-        preview(Recommender(data, domain=domain, model=model, mode=mode, **settings), history, user)
+        rec = Recommender(data, domain=domain, model=model, mode=mode, hosted=leave, **settings)
+        preview(rec, history, user)
         return
     asks = reads(mode)
     chosen: Any = ShowingBackend(load_backend(model)) if asks == QUESTION else model
-    more: dict[str, Any] = {"language": language, "prompts": prompts, "embedder": embedder, "seed": seed}
-    rec = Recommender(data, domain=domain, model=chosen, mode=mode, **more)
+    rec = Recommender(data, domain=domain, model=chosen, mode=mode, **settings)
     if asks == NOTHING:
         raise ConfigError(f"Mode {mode!r} reads no prompt. Give one that asks a model, such as likelihood.")
     if history and not as_json:
