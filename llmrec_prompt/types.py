@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class Item(BaseModel):
@@ -121,3 +121,11 @@ History = Sequence[Item]
 
 Candidates = Sequence[Item]
 """What is to be ranked; order carries no meaning."""
+
+
+def complaints(error: ValidationError) -> str:
+    """What pydantic found in a file, fault by fault, as a part of a message."""
+    return "; ".join(
+        f"{'.'.join(map(str, found['loc'])) or 'file'}: {found['msg']} (found {found['input']!r:.60})"
+        for found in error.errors()
+    )

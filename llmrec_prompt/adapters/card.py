@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import AdapterError
+from llmrec_prompt.types import complaints
 
 CARD, USERS = "card.yaml", "users.txt"
 CONFIG, WEIGHTS, README = "adapter_config.json", "adapter_model.safetensors", "README.md"
@@ -127,7 +128,7 @@ class Card(_Part):
         except yaml.YAMLError as error:
             raise AdapterError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
         except ValidationError as error:
-            raise AdapterError(f"{path}: {'; '.join(complaints(error))}.") from error
+            raise AdapterError(f"{path}: {complaints(error)}.") from error
 
     def save(self, folder: Path | str) -> Path:
         """Write the card into an adapter folder; readers see the old file or the new one, never half."""
@@ -168,14 +169,6 @@ class Card(_Part):
                 f"Adapter {self.name!r} was trained with other templates of {domain!r} ({trained}, now "
                 f"{fingerprint}). Undo the change, or train anew with `llmrec adapt train`."
             )
-
-
-def complaints(error: ValidationError) -> list[str]:
-    """What pydantic found, one short text a fault."""
-    return [
-        f"{'.'.join(map(str, found['loc'])) or 'file'}: {found['msg']} (found {found['input']!r:.60})"
-        for found in error.errors()
-    ]
 
 
 def _plain(value: Any) -> Any:
