@@ -1,4 +1,6 @@
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -246,3 +248,20 @@ def test_a_mode_is_built_once_under_each_adapter(rec, adapters):
     assert rec.ranker_of("fused") is not bare
     rec.use(None)
     assert rec.ranker_of("fused") is bare
+
+
+def test_threads_that_come_first_together_load_and_build_once(monkeypatch, tmp_path):
+    loaded = []
+
+    class Loading(FakeBackend):
+        def __init__(self):
+            loaded.append(1)
+            time.sleep(0.05)
+            super().__init__(lambda prompt, text: float(len(text)))
+
+    monkeypatch.setattr("llmrec_prompt.recommender.load_backend", lambda *_, **__: Loading())
+    rec = Recommender(shop(), model="fake:overlap", embedder="backend", candidates=5)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: rec.recommend(["red cup"], k=3).ids, range(8)))
+    assert len(loaded) == 1
+    assert found == found[:1] * 8

@@ -14,7 +14,7 @@ from llmrec_prompt.backends.base import (
 from llmrec_prompt.backends.loading import load_backend
 from llmrec_prompt.backends.models import DEFAULT_MODEL, adapter_identity, parse_ref
 from llmrec_prompt.backends.openai import Hosted, hosting, permitted
-from llmrec_prompt.backends.pinned import PinnedBackend
+from llmrec_prompt.backends.pinned import PinnedBackend, turns_of
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -34,4 +34,5 @@ __all__ = [
     "permitted",
     "require",
     "shortfall",
+    "turns_of",
 ]

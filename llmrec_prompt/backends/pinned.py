@@ -1,39 +1,91 @@
 """A backend under one adapter, whoever else uses the same backend in between."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from llmrec_prompt.backends.base import Backend, Choice, Message, Score, ScoreRequest, Vectors
 
 
-class PinnedBackend:
-    """The same backend, with `adapter` in force at every call.
+class Turns:
+    """Who may ask a shared model: those of one adapter at a time, and of them one where it takes no more.
 
-    Several of these may share one loaded model: each call switches only where another adapter is in
-    force. Whatever is built on one never sees numbers of another's adapter.
+    Engines keep state between calls (the adapter in force, the prefix in the cache): two threads in one
+    would mix it, or end the process. A server takes several at once, as long as they want one adapter.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._many = backend.info.at_once > 1
+        self._free, self._inside = threading.Condition(), 0
+
+    @contextmanager
+    def under(self, backend: Backend, adapter: str | None) -> Iterator[Backend]:
+        """Wait for a turn, and put the adapter in force for as long as it lasts."""
+        with self._free:
+            self._free.wait_for(lambda: not self._inside or (self._many and backend.adapter == adapter))
+            if backend.adapter != adapter:
+                backend.use(adapter)
+            self._inside += 1
+        try:
+            yield backend
+        finally:
+            with self._free:
+                self._inside -= 1
+                self._free.notify_all()
+
+    def take_up(self, backend: Backend, adapter: str) -> str:
+        """Load an adapter, again where its files have changed; its hash as it is loaded."""
+        with self._free:
+            self._free.wait_for(lambda: not self._inside)
+            backend.use(adapter)
+            return backend.adapter_hash
+
+
+_TURNS: "WeakKeyDictionary[Backend, Turns]" = WeakKeyDictionary()
+_ALONE = threading.Lock()
+
+
+def turns_of(backend: Backend) -> Turns:
+    """Those of a model, the same for all who share it."""
+    with _ALONE:
+        found = _TURNS.get(backend)
+        if found is None:
+            found = _TURNS[backend] = Turns(backend)
+        return found
+
+
+class PinnedBackend:
+    """The same backend, with `adapter` in force at every call, whatever thread it comes from.
+
+    Several of these may share one loaded model: each call waits for its turn and switches only where another
+    adapter is in force. Whatever is built on one never sees numbers of another's adapter.
     """
 
     def __init__(self, backend: Backend, adapter: str | None) -> None:
         self._backend, self.adapter = backend, adapter
         self.info, self.usage = backend.info, backend.usage
+        self._turns = turns_of(backend)
 
     @property
     def adapter_hash(self) -> str:
         """Of the pinned adapter, as it is loaded."""
-        return self._switched().adapter_hash
+        with self._turn() as backend:
+            return backend.adapter_hash
 
-    def _switched(self) -> Backend:
-        if self._backend.adapter != self.adapter:
-            self._backend.use(self.adapter)
-        return self._backend
+    def _turn(self) -> AbstractContextManager[Backend]:
+        return self._turns.under(self._backend, self.adapter)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[list[Score]]:
         """See `Backend.score`."""
-        return self._switched().score(requests)
+        with self._turn() as backend:
+            return backend.score(requests)
 
     def choose(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Choice]:
         """See `Backend.choose`."""
-        return self._switched().choose(prompts, labels)
+        with self._turn() as backend:
+            return backend.choose(prompts, labels)
 
     def generate(
         self,
@@ -43,11 +95,13 @@ class PinnedBackend:
         max_tokens: int = 256,
     ) -> Any:
         """See `Backend.generate`."""
-        return self._switched().generate(messages, schema=schema, max_tokens=max_tokens)
+        with self._turn() as backend:
+            return backend.generate(messages, schema=schema, max_tokens=max_tokens)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Backend.embed`."""
-        return self._switched().embed(texts)
+        with self._turn() as backend:
+            return backend.embed(texts)
 
     def count_tokens(self, text: str) -> int:
         """See `Backend.count_tokens`; no adapter changes a tokenizer."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import RLock
 
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Backend
@@ -50,6 +51,8 @@ class Rankers:
     shared: dict[str, Scorer] = field(default_factory=dict)
     """Scorers that no adapter changes."""
     _own: dict[str, Scorer] = field(default_factory=dict)
+    building: RLock = field(default_factory=RLock)
+    """Held while something is loaded, fitted or built: of several threads one does it, the others wait."""
 
     def under(self, backend: Callable[[], Backend], card: Card | None) -> "Rankers":
         """The same under another adapter: all that it could change is built anew, the rest is shared."""
@@ -63,9 +66,10 @@ class Rankers:
         """
         own = name == "embedding" and embeds_with_model(self.given.embedder)
         known = self._own if own else self.shared
-        if name not in known:
-            known[name] = build_scorer(name, self.given)
-        return known[name]
+        with self.building:
+            if name not in known:
+                known[name] = build_scorer(name, self.given)
+            return known[name]
 
     @cached_property
     def backend(self) -> Backend:
@@ -140,9 +144,10 @@ class Rankers:
             Unsupported: the backend lacks what the mode asks for.
         """
         mode = self.resolve(mode)
-        if mode not in self._made:
-            self._made[mode] = self._build(mode)
-        return self._made[mode]
+        with self.building:
+            if mode not in self._made:
+                self._made[mode] = self._build(mode)
+            return self._made[mode]
 
     def _build(self, mode: str) -> Ranker:
         if mode in SCORERS:

@@ -19,8 +19,8 @@ def rank_many(
 ) -> Iterator[Ranking]:
     """Rank for many users, `workers` at a time; answers come in the order asked.
 
-    For rankers of a hosted model, whose backend any thread may ask (`backend.info.at_once` says how many); a
-    local model is one at a time anyway.
+    Worth it for rankers of a hosted model (`backend.info.at_once` says how many it takes); who shares a local
+    model waits for a turn.
 
     Raises:
         LlmrecError: as `rank` does, at the place of the user whose ranking failed.

@@ -1,12 +1,11 @@
 """Adapters swapped on one loaded model: what is found, checked and put in force, and what each one leaves."""
 
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 
 from llmrec_prompt.adapters import Card, find, for_domain
 from llmrec_prompt.adapters.card import CARD, CONFIG
-from llmrec_prompt.backends import Backend, PinnedBackend
+from llmrec_prompt.backends import Backend, PinnedBackend, turns_of
 from llmrec_prompt.rank.building import Rankers
 
 AUTO = "auto"
@@ -26,39 +25,43 @@ class Swap:
 
     def __init__(self, base: Rankers, load: Callable[[], Backend], adapter: str | None) -> None:
         self._load, self._asked = load, adapter
+        self._model: Backend | None = None
         self._base = base.under(lambda: PinnedBackend(self._loaded, None), None)
         self._made: dict[str, tuple[str, Rankers]] = {}
         self._current: Rankers | None = None
 
-    @cached_property
+    @property
     def _loaded(self) -> Backend:
-        return self._load()
+        with self._base.building:
+            if self._model is None:
+                self._model = self._load()
+            return self._model
 
     @property
     def rankers(self) -> Rankers:
         """Those of the adapter in use."""
-        if self._current is None:
-            self.use(self._asked)
-        assert self._current is not None
-        return self._current
+        current = self._current  # read once: another thread may swap
+        if current is None:
+            current = self.use(self._asked)
+        return current
 
     @property
     def backend(self) -> Backend:
-        """The model itself, with the adapter of this swap in force."""
-        adapter = self.rankers.backend.adapter
-        if self._loaded.adapter != adapter:
-            self._loaded.use(adapter)
-        return self._loaded
+        """The model itself, with the adapter of this swap in force until somebody who shares it swaps."""
+        with turns_of(self._loaded).under(self._loaded, self.rankers.backend.adapter) as backend:
+            return backend
 
-    def use(self, adapter: str | None) -> None:
+    def use(self, adapter: str | None) -> Rankers:
         """Swap; if that fails, the adapter before stays in use. `auto` is looked up by the domain.
 
         Raises:
             UnknownName: there is no such adapter.
             AdapterError: it is for another base or for other templates, or cannot be loaded.
         """
-        wanted = self._of_domain() if adapter == AUTO else adapter
-        self._current = self._base if wanted is None else self._under(wanted)
+        with self._base.building:
+            wanted = self._of_domain() if adapter == AUTO else adapter
+            self._current = self._base if wanted is None else self._under(wanted)
+            return self._current
 
     def _of_domain(self) -> str | None:
         found = for_domain(self._base.given.prompter.domain.name, self._loaded.info.hash)
@@ -69,8 +72,7 @@ class Swap:
         prompter = self._base.given.prompter
         if card is not None:
             card.check_template(prompter.domain.name, prompter.fingerprint_for(card.mode))
-        self._loaded.use(path)
-        identity = self._loaded.adapter_hash
+        identity = turns_of(self._loaded).take_up(self._loaded, path)
         known, rankers = self._made.get(path, ("", self._base))
         if known != identity or rankers.card != card:  # new here, or trained anew at the same place
             rankers = self._base.under(lambda: PinnedBackend(self._loaded, path), card)

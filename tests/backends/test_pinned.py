@@ -1,3 +1,8 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 
 from llmrec_prompt.backends import Backend, PinnedBackend, ScoreRequest
@@ -70,3 +75,58 @@ def test_it_says_what_is_loaded_not_what_the_files_are_now(tmp_path):
     assert pinned.adapter_hash == first
     assert PinnedBackend(Switching(), str(weights)).adapter_hash != first
     assert PinnedBackend(Switching(), None).adapter_hash == ""
+
+
+class Slow(Switching):
+    """Takes its time, in which another thread may switch; says if it was asked twice at once."""
+
+    def __init__(self, at_once=1):
+        super().__init__()
+        self.info = replace(self.info, at_once=at_once)
+        self.inside, self.most, self.lock = 0, 0, threading.Lock()
+
+    def embed(self, texts):
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        time.sleep(0.01)
+        found = super().embed(texts)
+        with self.lock:
+            self.inside -= 1
+        return found
+
+
+def ask_from_threads(shared, adapters):
+    pinned = [PinnedBackend(shared, adapter) for adapter in adapters]
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda one: one.embed(["a"]).tolist(), pinned))
+
+
+def test_threads_wait_for_their_turn_and_never_see_another_adapter():
+    adapters = ["a", "bc", None] * 8
+    shared = Slow()
+    alone = {adapter: PinnedBackend(Slow(), adapter).embed(["a"]).tolist() for adapter in set(adapters)}
+    assert ask_from_threads(shared, adapters) == [alone[adapter] for adapter in adapters]
+    assert shared.most == 1
+
+
+def test_a_server_is_asked_several_times_at_once_under_one_adapter():
+    shared = Slow(at_once=4)
+    ask_from_threads(shared, ["a"] * 16)
+    assert shared.most > 1
+    adapters = ["a", "bc"] * 8
+    found = ask_from_threads(shared, adapters)
+    assert found[::2] == [found[0]] * 8
+    assert found[1::2] == [found[1]] * 8
+    assert found[0] != found[1]
+
+
+def test_a_turn_ends_with_an_error_too():
+    class Failing(Switching):
+        def choose(self, prompts, labels):
+            raise RuntimeError
+
+    pinned = PinnedBackend(Failing(), "a")
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            pinned.choose(["a"], ["x"])
