@@ -2,8 +2,10 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,27 @@ def test_commands_run(command, llmrec, tmp_path, monkeypatch):
     done = llmrec(*shlex.split(command)[1:])
     assert done.code == 0, done.err
     assert done.out
+
+
+def test_another_language_is_made_as_the_page_says(llmrec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = {kind: textwrap.dedent(body) for kind, body in FENCE.findall(section("Another language"))}
+    german, films = tmp_path / "prompts" / "base" / "de", tmp_path / "prompts" / "films"
+    shutil.copytree(REPOSITORY / "prompts" / "base" / "en", german)
+    for file in german.glob("*.j2"):
+        file.write_text(file.read_text(encoding="utf-8").replace("base/en", "base/de"), encoding="utf-8")
+    (german / "history.j2").write_text(shown["jinja"], encoding="utf-8")
+    films.mkdir()
+    (films / "domain.yaml").write_text(shown["yaml"], encoding="utf-8")
+    done = llmrec(*shlex.split(shown["console"])[1:], "--model", "fake:overlap", "--json")
+    assert done.json["prompt"] == "Filme, die eine Zuschauerin nacheinander gesehen hat:\nAlien (1979)\n"
+    assert llmrec("prompts", "check", "films").code == 0
+
+
+def section(title: str) -> str:
+    """What docs/templates.md says under a heading."""
+    page = (REPOSITORY / "docs" / "templates.md").read_text(encoding="utf-8")
+    return page.partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
 def test_links_lead_somewhere():

@@ -54,11 +54,13 @@ class Domain(BaseModel):
     """The words in other languages."""
 
     def speak(self, language: str | None) -> "Domain":
-        """This domain in another language.
+        """This domain in another language, whose name may be in any capitals.
 
         Raises:
             TemplateError: its domain.yaml has no words for it.
         """
+        names = {name.lower(): name for name in (*self.words, self.language)}
+        language = names.get((language or self.language).lower(), language)
         if language is None or language == self.language:
             return self
         if language not in self.words:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import FileSystemLoader, meta
 from jinja2.exceptions import TemplateError as JinjaError
-from jinja2.exceptions import TemplateNotFound
+from jinja2.exceptions import TemplateNotFound, TemplateSyntaxError
 
 from llmrec_prompt.data.interests import derive_interests
 from llmrec_prompt.data.normalise import Scaler
@@ -25,6 +25,8 @@ LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """What `label.j2` puts before candidates; the answer is one of them after a space."""
 QUESTIONS = ("yes_no", "label", "listed")
 """Modes that ask after a history, each with a template of its own."""
+FILES = ("history.j2", "about.j2", "item.j2", *(f"{mode}.j2" for mode in QUESTIONS))
+"""All templates of a language; the first three are asked for whatever the mode."""
 ANSWERS = ("Yes", "No")
 """What `yes_no.j2` asks for, after a space."""
 
@@ -66,25 +68,44 @@ class Prompter:
         self.domain = domain.speak(language)
         self._fields = None if fields is None else frozenset(fields)
         self._own_language = domain.language
-        self._sandbox = Sandbox(FileSystemLoader(search_path(prompts)))
+        self._search = search_path(prompts)
+        self._sandbox = Sandbox(FileSystemLoader(self._search))
         self._scalers = {f: Scaler.fit(catalogue, f, method=m) for f, m in self.domain.numeric.items()}
         self._words = {k: getattr(self.domain, k) for k in ("noun", "nouns", "person", "verb", "interests")}
-        self._history_name, self._about_name, self._item_name = map(
-            self._resolve, ("history.j2", "about.j2", "item.j2")
-        )
+        self._history_name, self._about_name, self._item_name = map(self._resolve, FILES[:3])
 
     def _resolve(self, file: str) -> str:
         """The domain's own template where it has one, else the base template of the language."""
-        name, language = self.domain.name, self.domain.language
-        options = [f"{name}/{language}/{file}", f"base/{language}/{file}"]
-        if language == self._own_language:
-            options.insert(1, f"{name}/{file}")
-        known = set(self._sandbox.list_templates())
-        for option in options:
-            if option in known:
+        for option in self._places(file):
+            if option in self._known:
                 return option
-        raise TemplateError(
-            f"No template {file!r} for language {language!r}. Looked for: {', '.join(options)}."
+        raise TemplateError(self._missing_files())
+
+    @cached_property
+    def _known(self) -> set[str]:
+        return set(self._sandbox.list_templates())
+
+    def _places(self, file: str) -> list[str]:
+        """Where a template may lie, first match wins."""
+        name, language = self.domain.name, self.domain.language
+        places = [f"{name}/{language}/{file}", f"base/{language}/{file}"]
+        if language == self._own_language:
+            places.insert(1, f"{name}/{file}")
+        return places
+
+    def has(self, mode: str) -> bool:
+        """Whether there is a template for one of `QUESTIONS`."""
+        return not self._known.isdisjoint(self._places(f"{mode}.j2"))
+
+    def _missing_files(self) -> str:
+        """All templates that a language lacks, and what to copy: told one by one, it would be a hunt."""
+        files = [file for file in FILES if self._known.isdisjoint(self._places(file))]
+        language, places = self.domain.language, ", ".join(self._places("*.j2"))
+        pattern = next(place / "base" / "en" for place in self._search if (place / "base" / "en").is_dir())
+        return (
+            f"There is no template {', '.join(files)} for language {language!r}. Looked for: {places}. "
+            f"Copy the folder {pattern.resolve()} to base/{language} in your folder of templates (prompts/), "
+            "and translate it, base/en in its extends lines too."
         )
 
     @cached_property
@@ -142,15 +163,45 @@ class Prompter:
         return self._line(item, self._view(item, events), events)
 
     def _line(self, item: Item, view: Mapping[str, Any], events: Counter[str] | None) -> str:
-        text = self._sandbox.run(
-            f"{self.domain.name}/domain.yaml: item",
-            {"item": view, "domain": self._words},
-            source=self.domain.item,
-        )
+        name = f"{self.domain.name}/domain.yaml: item"
+        text = self._of_item(item, view, name, events, source=self.domain.item)
         line = self._clean(text, 2 * self.domain.title_limit, events)
         if not line:
             raise TemplateError(f"Domain {self.domain.name!r}: the line of item {item.item_id!r} is empty.")
         return line
+
+    def _of_item(
+        self,
+        item: Item,
+        view: Mapping[str, Any],
+        name: str,
+        events: Counter[str] | None,
+        *,
+        source: str | None = None,
+    ) -> str:
+        """What a template says of one item; an error says of which, and what that one lacks."""
+        try:
+            return self._run(name, {"item": view, "domain": self._words}, events, source=source)
+        except TemplateError as error:
+            if isinstance(error.__cause__, TemplateSyntaxError):
+                raise
+            lacks = ", ".join(sorted(field for field, value in view.items() if value in ("", [], None)))
+            which = f"Asked of item {item.item_id!r}{f', which has no {lacks}' if lacks else ''}."
+            raise TemplateError(f"{error} {which}") from error
+
+    def _run(
+        self,
+        name: str,
+        variables: Mapping[str, Any],
+        events: Counter[str] | None,
+        *,
+        source: str | None = None,
+    ) -> str:
+        """What a template says, and how many missing values it printed as nothing."""
+        text = self._sandbox.run(name, variables, source=source)
+        if events is not None and self._sandbox.missing:
+            events["field_missing"] += self._sandbox.missing
+        return text
 
     def continuation(self, item: Item, events: Counter[str] | None = None) -> str:
         """What is scored after a history: the item's line and the line end that says the title is over."""
@@ -158,10 +209,9 @@ class Prompter:
 
     def about(self, item: Item) -> str:
         """The item's fuller text, for content scorers."""
-        variables = {"item": self._view(item, None), "domain": self._words}
         source = self.domain.about
         name = self._about_name if source is None else f"{self.domain.name}/domain.yaml: about"
-        return " ".join(self._sandbox.run(name, variables, source=source).split())
+        return " ".join(self._of_item(item, self._view(item, None), name, None, source=source).split())
 
     def cut(self, items: Sequence[Item]) -> int:
         """How many texts were cut to fit in the lines of these items."""
@@ -176,8 +226,7 @@ class Prompter:
         Raises:
             TemplateError: the template fails or says nothing.
         """
-        variables = {"item": self._view(item, events), "domain": self._words}
-        text = str(self._sandbox.run(self._item_name, variables)).strip()
+        text = self._of_item(item, self._view(item, events), self._item_name, events).strip()
         if not text:
             raise TemplateError(f"Template {self._item_name!r} says nothing of item {item.item_id!r}.")
         return text + "\n"
@@ -192,7 +241,7 @@ class Prompter:
         """
         events: Counter[str] = Counter()
         variables = self._variables(items, show, events)
-        text = self._sandbox.run(self._history_name, variables)
+        text = self._run(self._history_name, variables, events)
         if not text.endswith("\n"):
             raise TemplateError(f"Template {self._history_name!r} must end in a line end.")
         shown = len(variables["history"])
@@ -271,7 +320,7 @@ class Prompter:
             if isinstance(value, str):
                 view[name] = self._clean(value, limit, events if name == "title" else None)
             elif isinstance(value, list | tuple):
-                view[name] = [self._clean(str(v), 60, None) for v in value]
+                view[name] = [self._clean(str(v), 60, None) for v in value if v is not None]
             elif isinstance(value, int | float) or value is None:
                 view[name] = value
         if self._fields is not None and "item_id" not in self._fields:

@@ -7,12 +7,14 @@ of filters, joining and nesting over and over) is refused.
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
+from difflib import get_close_matches
 from typing import Any
 
-from jinja2 import BaseLoader, StrictUndefined, Template, nodes
+from jinja2 import BaseLoader, StrictUndefined, Template, nodes, pass_environment
 from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.exceptions import TemplateError as JinjaError
+from jinja2.filters import make_attrgetter
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
@@ -36,24 +38,52 @@ FILTERS = {
     "reverse", "round", "select", "selectattr", "slice", "sort", "string", "sum", "title", "tojson", "trim",
     "truncate", "unique", "upper", "wordcount",
 }  # fmt: skip
+TEXT_FILTERS = {
+    "capitalize", "lower", "replace", "string", "title", "trim", "truncate", "upper", "wordcount",
+}  # fmt: skip
+"""Those that make a text of whatever they are given, also of a value that is missing."""
 FAULTS = (JinjaError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 
+class Unknown(StrictUndefined):
+    """What is not there; its message says what is."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        there, name = self._undefined_obj, self._undefined_name
+        message = super()._undefined_message
+        if self._undefined_hint is None and isinstance(there, Mapping):
+            hint = did_you_mean(str(name), there)
+            return f"no attribute {name!r}.{hint} There are: {', '.join(sorted(there))}"
+        if isinstance(name, int) and isinstance(there, Sized):
+            return f"{message} (of {len(there)})"
+        return message
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The environment every template of this library runs in."""
+    """The environment every template of this library runs in.
+
+    A value that is missing (None) is printed as nothing; `missing` counts those of the latest run.
+    """
 
     intercepted_binops = frozenset({"*", "**", "%", "+"})
 
     def __init__(self, loader: BaseLoader) -> None:
+        self.missing = 0
         super().__init__(
             loader=loader,
-            undefined=StrictUndefined,
+            undefined=Unknown,
+            finalize=self.shown,
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
             autoescape=False,
         )
-        self.filters = {name: _bounded(f) for name, f in self.filters.items() if name in FILTERS}
+        known: dict[str, Any] = {**self.filters, "join": _join}
+        known |= {name: _of_text(known[name], self.shown) for name in TEXT_FILTERS}
+        self.filters = {name: _bounded(f) for name, f in known.items() if name in FILTERS}
         self.globals = {"range": _short_range}
         self._deadline = 0.0
         self._snippets: dict[str, Template] = {}
@@ -73,8 +103,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if time.monotonic() > self._deadline:
             raise SecurityError(f"it takes longer than {MAX_SECONDS:g} s")
 
+    def shown(self, value: Any) -> Any:
+        """What is printed of a value: the word None says nothing of an item, so what is missing is empty."""
+        if value is not None:
+            return value
+        self.missing += 1
+        return ""
+
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Arithmetic, but no repetition of texts, no big powers, no endless joining."""
+        if left is None or right is None:
+            raise SecurityError(f"operator {operator!r} meets a missing value; ask for it with if first")
         if operator == "+" and isinstance(left, str | list | tuple):
             return bounded_value(super().call_binop(context, operator, left, right))
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
@@ -117,6 +156,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             TemplateError: missing, malformed, undefined variable, or over the limits; in one line.
         """
         self._deadline = time.monotonic() + MAX_SECONDS
+        self.missing = 0
         parts: list[str] = []
         size = 0
         try:
@@ -127,9 +167,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
                     raise SecurityError(f"it writes more than {MAX_OUTPUT} characters")
                 parts.append(part)
         except UndefinedError as error:
-            known = ", ".join(sorted(variables))
+            message = str(error).rstrip(".")
+            known = f" Variables there are: {', '.join(sorted(variables))}."
             raise TemplateError(
-                f"Template {name!r}: {str(error).rstrip('.')}. Variables there are: {known}."
+                f"Template {name!r}: {message}.{known if message.endswith('is undefined') else ''}"
             ) from error
         except FAULTS as error:
             number = getattr(error, "lineno", None)
@@ -156,6 +197,35 @@ class _Bounds(NodeTransformer):
         return call.set_lineno(node.lineno)
 
     visit_Tuple = visit_Dict = visit_List
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the nearest of the known names, empty if none is near.
+
+    >>> did_you_mean("titel", ["title", "year"])
+    " Did you mean 'title'?"
+    """
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+@pass_environment
+def _join(sandbox: Sandbox, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
+    """Jinja's `join`, in which what is missing is as empty as it is where it stands alone."""
+    if attribute is not None:
+        value = map(make_attrgetter(sandbox, attribute), value)
+    return str(d).join(str(sandbox.shown(one)) for one in value)
+
+
+def _of_text(filter_: Callable[..., Any], shown: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The filter, which takes a missing value for an empty text."""
+    own = 1 if hasattr(filter_, "jinja_pass_arg") else 0
+
+    @functools.wraps(filter_)
+    def of_text(*arguments: Any, **named: Any) -> Any:
+        return filter_(*arguments[:own], shown(arguments[own]), *arguments[own + 1 :], **named)
+
+    return of_text
 
 
 def _bounded(filter_: Callable[..., Any]) -> Callable[..., Any]:

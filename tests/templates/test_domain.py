@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from llmrec_prompt.errors import ConfigError, TemplateError, UnknownName
 from llmrec_prompt.templates import Prompter, list_domains, load_domain, new_domain, search_path
 
-from .words import domain, prompt, write_domain, write_template
+from .words import domain, items, prompt, write_domain, write_template
 
 
 @pytest.fixture
@@ -107,14 +107,32 @@ def test_speak():
 
 def test_a_language_without_base_templates_is_an_error_unless_the_domain_brings_its_own(tmp_path):
     german = domain(words={"de": {"noun": "Ding", "nouns": "Dinge", "person": "Person", "verb": "sah"}})
-    with pytest.raises(
-        TemplateError, match=r"No template 'history\.j2' for language 'de'.*base/de/history\.j2"
-    ):
+    with pytest.raises(TemplateError) as caught:
         Prompter(german, language="de")
+    told = str(caught.value)
+    assert (
+        "no template history.j2, about.j2, item.j2, yes_no.j2, label.j2, listed.j2 for language 'de'" in told
+    )
+    assert "shop/de/*.j2, base/de/*.j2" in told
+    pattern = Path(told.partition("Copy the folder ")[2].partition(" to base/de")[0])
+    assert (pattern / "history.j2").is_file()
     write_template(tmp_path, "shop/de/history.j2", "{{ domain.nouns }}:\n")
     write_template(tmp_path, "shop/de/about.j2", "{{ item.title }}")
     write_template(tmp_path, "shop/de/item.j2", "{{ item.title }}")
-    assert prompt("A", prompter=Prompter(german, language="de", prompts=tmp_path)) == "Dinge:\n"
+    own = Prompter(german, language="de", prompts=tmp_path)
+    assert prompt("A", prompter=own) == "Dinge:\n"
+    assert not own.has("label")
+    with pytest.raises(TemplateError, match=r"no template yes_no\.j2, label\.j2, listed\.j2 for"):
+        own.label(items("A"), items("B"))
+
+
+@pytest.mark.parametrize("given", ["DE", "de-AT", "De-at", "EN"])
+def test_a_language_in_other_capitals_is_the_same(given):
+    words = {"noun": "Ding", "nouns": "Dinge", "person": "Person", "verb": "sah"}
+    german = domain(words={"de": words, "de-AT": {**words, "verb": "hat gesehen"}})
+    spoken = german.speak(given)
+    assert spoken.language == {"de": "de", "de-at": "de-AT", "en": "en"}[given.lower()]
+    assert spoken == german.speak(spoken.language)
 
 
 def test_the_item_line_is_frozen_and_names_are_checked():

@@ -114,11 +114,51 @@ def test_numbers_come_scaled_over_the_catalogue():
     assert prompter.line(catalogue[2]) == "T: 40.0 0.75 medium"
     assert prompter.line(catalogue[3]) == "T: 50.0 1.0 high"
     assert prompter.line(Item(item_id="x", title="T", price=30)) == "T: 30.0 0.5 medium"
-    assert prompter.line(Item(item_id="y", title="T")) == "T: None None"
+    assert prompter.line(Item(item_id="y", title="T")) == "T:"
     mean = Prompter(
         domain(item="{{ item.scaled.price }}", numeric={"price": "mean-std"}), catalogue=catalogue
     )
     assert float(mean.line(Item(item_id="z", title="T", price=30.0))) == 0.0
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        *("{{ item.price }}", "{{ item.scaled.price }}", "{{ item.rating }}", "{{ item.price|string }}"),
+        *(
+            "{{ item.price|upper }}",
+            "{{ '' ~ item.price }}",
+            "{{ [item.price]|join }}",
+            "{{ item.shelves|join }}",
+        ),
+        *("{{ [item]|join(attribute='price') }}", "{% set p %}{{ item.price }}{% endset %}{{ p }}"),
+    ],
+)
+def test_what_is_missing_is_printed_as_nothing_and_counted(shown):
+    prompter = Prompter(domain(item="{{ item.title }}" + shown, numeric={"price": "min-max"}))
+    made = prompter.history(items("A", "B", rating=None, shelves=[None]))
+    assert made.text == HEAD + "A\nB\n"
+    assert made.events == ({} if "shelves" in shown else {"field_missing": 2})
+
+
+def test_what_is_missing_can_still_be_asked_for(tmp_path):
+    asked = "{{ item.title }}{% if item.price is none %} free{% else %} {{ item.price }}{% endif %}"
+    made = Prompter(domain(item=asked)).history([*items("A"), *items("B", price=2.5)])
+    assert (made.text, made.events) == (HEAD + "A free\nB 2.5\n", {})
+    write_template(tmp_path, "shop/history.j2", "{% for item in history %}\n{{ item.price }}\n{% endfor %}\n")
+    own = Prompter(domain(), prompts=tmp_path).history([*items("A"), *items("B", price=2.5)])
+    assert (own.text, own.events) == ("\n2.5\n", {"field_missing": 1})
+
+
+def test_an_error_says_of_which_item_and_what_that_one_lacks():
+    thing = Item(item_id="7", title="A", creator="C")
+    with pytest.raises(TemplateError, match=r"no element 0 \(of 0\)\. Asked of item '7', which has no categ"):
+        Prompter(domain(item="{{ item.categories[0] }}")).line(thing)
+    with pytest.raises(TemplateError, match=r"operator '\*' meets a missing value.*item '7'.* price, "):
+        Prompter(domain(item="{{ item.price * 2 }}")).line(thing)
+    with pytest.raises(TemplateError) as malformed:
+        Prompter(domain(item="{{ item.title")).line(thing)
+    assert "'7'" not in str(malformed.value)
 
 
 def test_unknown_fields_reach_templates_cleaned():
@@ -136,7 +176,9 @@ def test_about_is_the_domains_own_or_the_base_template():
 
 
 def test_a_wrong_item_line_names_the_domain_file():
-    with pytest.raises(TemplateError, match=r"'shop/domain\.yaml: item'.*no attribute 'titel'"):
+    with pytest.raises(
+        TemplateError, match=r"'shop/domain\.yaml: item'.*no attribute 'titel'\. Did you mean 'title'\?"
+    ):
         Prompter(domain(item="{{ item.titel }}")).line(items("A")[0])
     with pytest.raises(TemplateError, match=r"'histroy' is undefined. Variables there are: domain, item\."):
         Prompter(domain(item="{{ histroy }}")).line(items("A")[0])
