@@ -51,6 +51,7 @@ INDEX = TitleIndex([Item(item_id=f"id{n}", title=title) for n, title in enumerat
         ("花样年华", "花样年华", 100),
         ("!!!", "!!!", 100),
         ("1917", "1917 (2019)", 100),
+        ("Harry Potter (2005)", "Harry Potter and the Goblet of Fire (2005)", 90),
     ],
 )
 def test_sure_matches(text, title, score):
@@ -102,3 +103,68 @@ def test_real_titles_find_themselves():
         assert index.match(text).item.title == title
     assert "Lord of the Rings" in index.match("Lord of the Rings").item.title
     assert index.match("Qwertyuiop").item is None
+
+
+def test_another_year_is_another_film():
+    found = INDEX.match("Sabrina (1961)")
+    assert (found.item.title, found.near, found.score) == ("Sabrina (1954)", True, 90)
+    strict = INDEX.match("Sabrina (1961)", near=False)
+    assert (strict.item, strict.nearest.title) == (None, "Sabrina (1954)")
+    assert INDEX.match("Harry Potter (1990)").item is None  # two guesses at once
+
+
+@pytest.mark.parametrize(
+    ("year", "exact"), [("", True), ("1995", True), ("1995-03-01", True), ("1990s", True), ("1954", False)]
+)
+def test_the_year_of_an_item_may_be_a_field_or_unknown(year, exact):
+    index = TitleIndex([Item(item_id="1", title="Sabrina", year=year)])
+    assert (index.match("Sabrina (1995)", near=False).item is not None) == exact
+
+
+def test_the_item_of_the_year_is_looked_for_in_looser_titles_too():
+    titles = ["Thing (1982)", "The Thing (2011)", "Thing: The Beginning (1951)"]
+    index = TitleIndex([Item(item_id=f"id{n}", title=title) for n, title in enumerate(titles)])
+    for text, title in [("Thing (2011)", titles[1]), ("Thing (1951)", titles[2])]:
+        assert index.match(text, near=False).item.title == title
+
+
+def test_a_title_in_its_own_capitals_goes_first():
+    index = TitleIndex([Item(item_id=f"id{n}", title=title) for n, title in enumerate(["Vips", "VIPS"])])
+    assert [index.match(text).item.title for text in ("Vips", "VIPS")] == ["Vips", "VIPS"]
+    assert not index.match("VIPS").ambiguous
+    assert (index.match("vips").item.title, index.match("vips").ambiguous) == ("Vips", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "ambiguous"),
+    [
+        ("300", "Quiz Show (1994)", True),
+        ("300 (2007)", "300 (2007)", False),
+        ("1", "1", False),
+        ("Emma", "Emma", True),
+        ("Emma (1996)", "Emma (1996)", False),
+        ("Emma (2020)", "Emma", True),
+    ],
+)
+def test_what_a_text_may_stand_for_as_well_is_told(text, title, ambiguous):
+    rows = {
+        "300": "Quiz Show (1994)",
+        "9": "300 (2007)",
+        "1": "1",
+        "a": "Emma (1996)",
+        "b": "Emma",
+        "c": "Emma",
+    }
+    found = TitleIndex([Item(item_id=key, title=value) for key, value in rows.items()]).match(text)
+    assert (found.item.title, found.ambiguous, found.score) == (title, ambiguous, 100)
+
+
+def test_an_id_in_other_capitals_is_a_guess_where_it_is_one_items():
+    rows = {"SKU-1": "Red lamp", "aB": "Mug", "Ab": "Cup", "SKU-2": "sku-1 refill", "X7": "Bowl", "9": "x7"}
+    index = TitleIndex([Item(item_id=key, title=value) for key, value in rows.items()])
+    found = index.match(" sku-1 ")
+    assert (found.item.title, found.near, found.score) == ("Red lamp", True, 95)
+    assert index.match("sku-1", near=False).item is None
+    assert index.match("sku-1", near=False).nearest.title == "Red lamp"
+    assert index.match("ab").item is None
+    assert index.match("x7").item.title == "x7"  # a title is one exactly
