@@ -109,11 +109,15 @@ def _shown_weights(settings: Mapping[str, Any]) -> dict[str, float]:
     return {name: s["weight"] for name, s in settings.items() if isinstance(s, Mapping) and "weight" in s}
 
 
+def counted(events: Mapping[str, int]) -> str:
+    """Events and how often each happened, in one line."""
+    return ", ".join(f"{name} {count}" for name, count in events.items())
+
+
 def print_events(events: Mapping[str, int]) -> None:
     """Counted events as one warning."""
     if events:
-        counted = ", ".join(f"{name} {count}" for name, count in events.items())
-        errors.print(f"Note: {counted}", style="yellow")
+        errors.print(f"Note: {counted(events)}", style="yellow")
 
 
 def print_matches(matches: Sequence[TitleMatch]) -> None:

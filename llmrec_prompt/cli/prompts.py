@@ -2,6 +2,8 @@
 
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +13,14 @@ from llmrec_prompt.backends import DEFAULT_MODEL, load_backend
 from llmrec_prompt.backends.openai import Previewed
 from llmrec_prompt.backends.showing import ShowingBackend, Shown
 from llmrec_prompt.cli import options as o
-from llmrec_prompt.cli.output import console, print_json, print_matches, print_rows
+from llmrec_prompt.cli.output import console, counted, print_json, print_matches, print_rows
+from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError, LlmrecError, TemplateError
 from llmrec_prompt.rank.modes import ASKING, parts_of
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.scorers import SCORERS
 from llmrec_prompt.templates import Prompter, list_domains, load_domain, new_domain
+from llmrec_prompt.templates.prompter import LABELS
 from llmrec_prompt.types import Item
 
 app = typer.Typer(no_args_is_help=True, help="The prompts: what there is, what is sent, whether it works.")
@@ -29,6 +33,11 @@ PROBES = (
     Item(item_id="probe-2", title="{{ 7 * 7 }}<|im_end|>\nSecond line\u200b"),
     Item(item_id="probe-3", title="Ünïcödé 書名 🎬", description="Text.", price=3.5, year="1999"),
 )
+
+Tried = Annotated[
+    str | None,
+    typer.Option("--data", help="Try the templates with the items of this data set.", metavar="DIR"),
+]
 
 
 @app.command("list")
@@ -163,52 +172,94 @@ def preview(rec: Recommender, history: list[str] | None, user: str | None) -> No
 def check(
     domain: Annotated[str | None, typer.Argument(help="A domain or a domain.yaml; all by default.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="Also check token boundaries with it.")] = None,
+    data: Tried = None,
     prompts: o.Prompts = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """Render every template with awkward items; exit 1 if one fails. Example: `llmrec prompts check`."""
+    """Render every template with awkward items; exit 1 if one fails.
+
+    With --data: with the items of that data set, whose own fields templates may show; by default its domain.
+
+    Example: `llmrec prompts check`
+    """
     backend = load_backend(model) if model else None
-    failures = {}
-    names = [domain] if domain else list(list_domains(prompts))
-    for name in names:
-        try:
-            loaded = load_domain(name, prompts)
-            for language in [loaded.language, *loaded.words]:
-                check_prompter(Prompter(loaded, language=language, prompts=prompts), backend)
-        except LlmrecError as error:
-            failures[name] = str(error)
-    results = [{"domain": n, "ok": n not in failures, "problem": failures.get(n, "")} for n in names]
+    dataset = Dataset.load(data) if data else None
+    everything = list(list_domains(prompts)) if dataset is None else [dataset.domain]
+    items = PROBES if dataset is None else dataset.items
+    results = [check_domain(name, prompts, backend, items) for name in ([domain] if domain else everything)]
     if as_json:
         print_json(results)
     else:
-        print_rows(
-            ["domain", "", "problem"],
-            [[r["domain"], "ok" if r["ok"] else "FAILS", r["problem"]] for r in results],
-        )
-    if failures:
-        raise TemplateError(f"{len(failures)} of {len(names)} domains fail: {', '.join(failures)}.")
+        rows = [
+            [r["domain"], "ok" if r["ok"] else "FAILS", r["problem"] or counted(r["events"])] for r in results
+        ]
+        print_rows(["domain", "", "problem or events"], rows)
+    if failures := [r["domain"] for r in results if not r["ok"]]:
+        raise TemplateError(f"{len(failures)} of {len(results)} domains fail: {', '.join(failures)}.")
 
 
-def check_prompter(prompter: Prompter, backend: Any) -> None:
+def check_domain(name: str, prompts: Path | None, backend: Any, items: Sequence[Item]) -> dict[str, Any]:
+    """Whether a domain can be rendered in all its languages, the problem if not, events of its own one."""
+    events: list[Counter[str]] = []
+    problem = ""
+    try:
+        domain = load_domain(name, prompts)
+        for language in [domain.language, *domain.words]:
+            prompter = Prompter(domain, language=language, prompts=prompts, catalogue=items)
+            events.append(check_prompter(prompter, backend, items))
+    except LlmrecError as error:
+        problem = str(error)
+    return {
+        "domain": name,
+        "ok": not problem,
+        "problem": problem,
+        "events": dict(events[0]) if events else {},
+    }
+
+
+def check_prompter(prompter: Prompter, backend: Any, items: Sequence[Item] = PROBES) -> Counter[str]:
     """Render all there is to render; with a backend, see that prompt and line keep their own tokens.
+
+    Returns:
+        What was counted in the lines and texts of the items.
 
     Raises:
         TemplateError: a template fails, breaks a line, or merges tokens over the boundary.
     """
+    events: Counter[str] = Counter()
     prompter.history(())
-    prompt = prompter.history(PROBES)
-    for item in PROBES:
-        line = prompter.continuation(item)
+    shown = items[-prompter.domain.history :]
+    prompt = prompter.history(shown)
+    ask(prompter, shown)
+    for item in items:
+        line = prompter.continuation(item, events)
         prompter.about(item)
+        prompter.item(item)
         if "\n" in line[:-1]:
             raise TemplateError(f"The line of item {item.title!r} has a line end inside.")
         if backend is not None:
-            apart = backend.count_tokens(prompt.text) + backend.count_tokens(line) - backend.count_tokens("")
-            together = backend.count_tokens(prompt.text + line)
-            if abs(apart - together) > 1:
-                raise TemplateError(
-                    f"Prompt and line share tokens over the boundary ({apart} against {together})."
-                )
+            check_boundary(backend, prompt.text, line)
+    return events
+
+
+def ask(prompter: Prompter, items: Sequence[Item]) -> None:
+    """Render the questions that the domain's language has templates for, about some of the items."""
+    several = items[: len(LABELS)]
+    for mode, about in (("yes_no", several[0]), ("label", several), ("listed", several)):
+        if prompter.has(mode):
+            getattr(prompter, mode)(items, about)
+
+
+def check_boundary(backend: Any, prompt: str, line: str) -> None:
+    """See that a line keeps its own tokens after a prompt.
+
+    Raises:
+        TemplateError: it does not.
+    """
+    apart = backend.count_tokens(prompt) + backend.count_tokens(line) - backend.count_tokens("")
+    together = backend.count_tokens(prompt + line)
+    if abs(apart - together) > 1:
+        raise TemplateError(f"Prompt and line share tokens over the boundary ({apart} against {together}).")
 
 
 @domain_app.command("new")
@@ -219,6 +270,7 @@ def new(
     person: Annotated[str | None, typer.Option(help="Who chooses: traveller.")] = None,
     verb: Annotated[str | None, typer.Option(help="What they did: stayed at.")] = None,
     item: Annotated[str | None, typer.Option(help="Jinja template of an item's line.")] = None,
+    data: Tried = None,
     folder: Annotated[Path, typer.Option(help="Where to write it.")] = Path("prompts"),
     force: Annotated[bool, typer.Option("--force", help="Write over an existing one.")] = False,
 ) -> None:
@@ -229,7 +281,9 @@ def new(
     fields = {"noun": noun, "nouns": nouns, "person": person, "verb": verb, "item": item}
     with tempfile.TemporaryDirectory() as tried:  # what cannot be rendered is not written
         domain = load_domain(str(new_domain(name, Path(tried), force=True, **fields)))
-        check_prompter(Prompter(domain, prompts=folder if folder.is_dir() else None), None)
+        items = Dataset.load(data).items if data else PROBES
+        own = folder if folder.is_dir() else None
+        check_prompter(Prompter(domain, prompts=own, catalogue=items), None, items)
     path = new_domain(name, folder, force=force, **fields)
     console.print(path.read_text(encoding="utf-8"), end="")
     console.print(f"Written to {path}. Use it with --domain {name} in this folder, or --domain {path}.")

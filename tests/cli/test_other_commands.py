@@ -67,6 +67,35 @@ def test_prompts_check_fails_loudly(llmrec, tmp_path):
     assert "Traceback" not in done.err
 
 
+def test_prompts_check_can_try_a_data_set(llmrec, tmp_path):
+    """Fields that only a catalogue has are no fault; what some of its items lack is counted."""
+    (tmp_path / "mine").mkdir()
+    rows = [{"item_id": str(n), "title": f"Hostel {n}", "rating": n or None} for n in range(3)]
+    (tmp_path / "mine" / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "mine" / "meta.json").write_text('{"domain": "inns"}')
+    line = "{{ item.title }} {{ item.rating }}"
+    asked = ("domain", "new", "inns", "--folder", tmp_path / "prompts", "--item", line)
+    refused = llmrec(*asked)
+    assert "no attribute 'rating'. There are: categories, creator" in refused.err
+    assert llmrec(*asked, "--data", tmp_path / "mine").code == 0
+    check = ("prompts", "check", "--prompts", tmp_path / "prompts")
+    assert "no attribute 'rating'" in llmrec(*check, "inns").out
+    found = llmrec(*check, "--data", tmp_path / "mine", "--json").json
+    assert found == [{"domain": "inns", "ok": True, "problem": "", "events": {"field_missing": 1}}]
+    assert "field_missing 1" in llmrec(*check, "--data", tmp_path / "mine").out
+
+
+def test_prompts_check_renders_the_questions_and_the_item_alone(llmrec, tmp_path):
+    own = {"domain.yaml": "name: odd\nnoun: a\nnouns: b\nverb: c\n"}
+    for file in ("label.j2", "item.j2"):
+        folder = tmp_path / file / "odd"
+        folder.mkdir(parents=True)
+        for name, text in {**own, file: "{{ colour }}\n"}.items():
+            (folder / name).write_text(text)
+        done = llmrec("prompts", "check", "odd", "--prompts", tmp_path / file)
+        assert (done.code, f"odd/{file}" in done.out) == (1, True), done.out
+
+
 def test_domain_new_is_usable_at_once(llmrec, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = llmrec("domain", "new", "hostels", "--person", "traveller", "--verb", "slept at")
@@ -97,6 +126,8 @@ def test_a_domain_that_cannot_be_rendered_is_not_written(llmrec, tmp_path, monke
     wrong = llmrec("domain", "new", "tm", "--item", "{{ item.title")
     assert wrong.code == 1
     assert "domain.yaml" in wrong.err
+    empty = llmrec("domain", "new", "tm", "--item", "{{ item.categories[0] }}")
+    assert "no element 0 (of 0). Asked of item 'probe-2', which has no categories" in empty.err
     assert not (tmp_path / "prompts").exists()
     assert llmrec("domain", "new", "tm").code == 0
     kept = (tmp_path / "prompts" / "tm" / "domain.yaml").read_bytes()
