@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,9 @@ class Settings:
             ("task", self.task, TASKS),
         ):
             if value not in known:
-                raise UnknownName(kind, value, known)
-        if self.candidates < 1:
-            raise ConfigError(f"candidates is {self.candidates}; retrieval must hand on at least 1.")
+                raise UnknownName(kind, str(value), known)
+        if not isinstance(self.candidates, Integral) or self.candidates < 1:
+            raise ConfigError(f"candidates is {self.candidates!r}; retrieval hands on a whole number from 1.")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Settings":
@@ -122,7 +123,9 @@ class Recommender:
         **settings: Any,
     ) -> None:
         self.settings = Settings.of(settings)
-        check_mode(mode)
+        check_mode(str(mode))
+        if not isinstance(data, Dataset | str | Path):
+            raise DataError(f"The data is {data!r:.60}; give a folder, or a Dataset (Dataset.from_rows).")
         self.dataset = data if isinstance(data, Dataset) else Dataset.load(data)
         self.domain = load_domain(domain or self.dataset.domain, self.settings.prompts)
         self._fields = shown_fields(model, self.settings.hosted)
@@ -223,8 +226,8 @@ class Recommender:
             DataError: no history, an empty one, or nothing left to recommend.
             UnknownName: no such user.
         """
-        if k < 1:
-            raise ConfigError(f"k is {k}; ask for at least 1 recommendation.")
+        if not isinstance(k, Integral) or k < 1:
+            raise ConfigError(f"k is {k!r}; ask for a whole number of recommendations, at least 1.")
         items, request = self._asked(history, user)
         exclude = self.settings.exclude_consumed if exclude_consumed is None else exclude_consumed
         consumed = {item.item_id for item in items}
@@ -261,8 +264,7 @@ class Recommender:
         """
         items = self.history(history)
         candidate = self._entries.read([item], "item", near=True)[0][0]
-        others = self._retrieve(items, {i.item_id for i in (*items, candidate)})
-        candidates = [candidate, *others]
+        candidates = [candidate, *self._retrieve(items, {i.item_id for i in (*items, candidate)})]
         weights = self.ranker.score(items, candidates).weights
         return leave_one_out(self.ranker, items, candidates, weights, places=[0])[0]
 
@@ -277,7 +279,7 @@ class Recommender:
             UnknownName: there is no such adapter.
             AdapterError: it is for another base or for other templates; the one before stays in use.
         """
-        self._swap.use(adapter)
+        self._swap.use(None if adapter is None else str(adapter))
 
     def match(self, texts: Sequence[str], *, near: bool = True) -> list[TitleMatch]:
         """What each typed text of a history stands for in the catalogue; without `near`, of candidates."""
@@ -324,8 +326,7 @@ class Recommender:
     def _with_reasons(self, ranking: Ranking, history: list[Item], candidates: list[Item]) -> Ranking:
         place = {item.item_id: i for i, item in enumerate(candidates)}
         shown = [place[line.item_id] for line in ranking.recommendations]
-        weights = ranking.provenance.weights
-        reasons = leave_one_out(self.ranker, history, candidates, weights, places=shown)
+        reasons = leave_one_out(self.ranker, history, candidates, ranking.provenance.weights, places=shown)
         lines = [
             line.model_copy(update={"reasons": in_words(why)})
             for line, why in zip(ranking.recommendations, reasons, strict=True)

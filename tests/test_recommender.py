@@ -7,7 +7,7 @@ import pytest
 
 from llmrec_prompt import Dataset, Interaction, Item, Recommender
 from llmrec_prompt.backends.fake import FakeBackend
-from llmrec_prompt.errors import DataError, UnknownName
+from llmrec_prompt.errors import ConfigError, DataError, UnknownName
 from llmrec_prompt.rank import WEIGHTS, WITHOUT_LOGS
 from llmrec_prompt.rank.encoder import ELSEWHERE_SCALE
 
@@ -233,6 +233,16 @@ def test_explain_names_the_history_item_behind_a_candidate():
         (lambda r: Recommender(r.dataset, embedder="glove"), UnknownName, "Unknown embedder"),
         (lambda r: Recommender(r.dataset, task="unifrom"), UnknownName, "Did you mean 'uniform'?"),
         (lambda r: r.use("nobody's"), UnknownName, "Unknown adapter"),
+        (lambda r: r.use(5), UnknownName, "Unknown adapter '5'"),
+        (lambda r: r.recommend(["red cup"], k="3"), ConfigError, "k is '3'; ask for a whole number"),
+        (lambda r: r.recommend(["red cup"], k=2.5), ConfigError, "k is 2.5; ask for a whole number"),
+        (lambda r: r.recommend(["red cup"], k=None), ConfigError, "k is None; ask for a whole number"),
+        (lambda r: r.rank(["red cup"], candidates=None), DataError, "candidates is None; give a list"),
+        (lambda r: Recommender(r.dataset, mode=None), UnknownName, "Unknown mode 'None'"),
+        (lambda r: Recommender(r.dataset, embedder=None), UnknownName, "Unknown embedder 'None'"),
+        (lambda r: Recommender(r.dataset, candidates="9"), ConfigError, "candidates is '9'; retrieval"),
+        (lambda r: Recommender(None), DataError, "The data is None; give a folder, or a Dataset"),
+        (lambda r: Recommender(list(r.dataset.items)), DataError, "from_rows"),
     ],
 )
 def test_errors(rec, call, error, words):
