@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,18 +92,38 @@ def print_ranking(ranking: Ranking, *, as_json: bool) -> None:
     lines = ranking.recommendations
     explained = any(line.reasons for line in lines)
     columns = ["rank", "title", "score", "probability", *(["because of"] if explained else [])]
+    titles = told_apart([(line.title, line.item_id) for line in lines])
     rows = [
-        [r.rank, r.title, r.score, r.probability, *(["; ".join(r.reasons)] if explained else [])]
-        for r in lines
+        [r.rank, title, r.score, r.probability, *(["; ".join(r.reasons)] if explained else [])]
+        for r, title in zip(lines, titles, strict=True)
     ]
     print_rows(columns, rows)
     origin = ranking.provenance
     parts = ", ".join(f"{part} {weight:.3g}" for part, weight in _shown_weights(origin.settings).items())
+    reader = origin.model or _embedder(origin.settings) or "no language model"
     remark(
-        f"mode {origin.mode}{f' ({parts})' if parts else ''}, {origin.model or 'no language model'}, "
+        f"mode {origin.mode}{f' ({parts})' if parts else ''}, {reader}, "
         f"{origin.candidates} candidates, {origin.tokens_evaluated} tokens, {origin.seconds:.1f} s"
     )
     print_events(origin.events)
+
+
+def told_apart(named: Sequence[tuple[str, str]]) -> list[str]:
+    """Titles of (title, id) pairs, with the id where two of them would look the same.
+
+    >>> told_apart([("Emma", "1"), ("Dune", "2"), ("Emma", "3")])
+    ['Emma [1]', 'Dune', 'Emma [3]']
+    """
+    often = Counter(_cell(title) for title, _ in named)
+    return [f"{title} [{item_id}]" if often[_cell(title)] > 1 else title for title, item_id in named]
+
+
+def _embedder(settings: Mapping[str, Any]) -> str:
+    """What read the items' texts where no prompt was read: another model, or the language model's states."""
+    for part in (settings, *settings.values()):
+        if isinstance(part, Mapping) and "embedder" in part:
+            return f"embedder {part['embedder']}"
+    return ""
 
 
 def _shown_weights(settings: Mapping[str, Any]) -> dict[str, float]:

@@ -82,7 +82,7 @@ def rank(
 ) -> None:
     """Rank given candidates: a full scored order.
 
-    Example: `llmrec rank --data sample:movies --history Alien --candidates Jaws --candidates Amélie`
+    Example: `llmrec rank --data sample:movies --history Alien --candidates Solaris --candidates Amélie`
     """
     settings: dict[str, Any] = {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
     settings["hosted"] = o.leave(hosted, base_url, hosted_settings)

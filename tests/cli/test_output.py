@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+
+import pytest
 
 from llmrec_prompt.cli.output import tell
 
@@ -51,6 +54,26 @@ def test_titles_that_the_terminal_cannot_show_are_escaped(llmrec_process, tmp_pa
     assert "Am\\xe9lie \\u66f8" in table.out
     found = llmrec_process(*command, "--json", env=env)
     assert found.json["recommendations"][0]["title"] == "Amélie 書"
+
+
+def test_items_of_one_title_are_told_apart(llmrec, tmp_path):
+    rows = [{"item_id": f"i{n}", "title": title} for n, title in enumerate(["Emma", "Emma", "Dune"])]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ("recommend", "--data", tmp_path, "--mode", "bm25", "--history", "Dune", "-k", 2)
+    shown = llmrec(*asked)
+    assert {"Emma [i0]", "Emma [i1]"} == set(re.findall(r"Emma \[i\d\]", shown.out))
+    assert (
+        "[" not in llmrec("recommend", "--data", tmp_path, "--mode", "bm25", "--history", "i0", "-k", 2).out
+    )
+
+
+@pytest.mark.parametrize("mode", ["embedding", "bm25+embedding"])
+def test_the_footer_names_what_read_the_items(llmrec, mode):
+    asked = ("recommend", "--data", "sample:movies", "--history", "Alien", "--model", "fake:overlap")
+    found = llmrec(*asked, "--embedder", "backend", "--mode", mode)
+    assert "embedder fake--" in found.err
+    assert "no language model" not in found.err
+    assert "no language model" in llmrec(*asked, "--mode", "bm25").err
 
 
 def test_titles_do_nothing_to_a_terminal(llmrec, tmp_path):
