@@ -1,14 +1,20 @@
 """What the documentation shows is run: Python blocks, and `llmrec` lines that need no model download."""
 
+import ast
+import dataclasses
+import itertools
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from llmrec_prompt.recommender import Settings
 
 REPOSITORY = Path(__file__).parents[1]
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
@@ -62,6 +68,42 @@ def section(title: str) -> str:
     """What docs/templates.md says under a heading."""
     page = (REPOSITORY / "docs" / "templates.md").read_text(encoding="utf-8")
     return page.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def rows_of(page: str, head: str) -> dict[str, list[str]]:
+    """The other cells of a Markdown table's rows, by the first one without its code marks."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8").partition(f"| {head} |")[2]
+    lines = text.partition("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return {first.strip(" `"): rest for first, *rest in cells}
+
+
+def test_the_table_of_extras_is_what_the_package_asks_for():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {"(none)": project["dependencies"], **project["optional-dependencies"]}
+    told = rows_of("README.md", "extra")
+    assert set(told) == set(extras)
+    for extra in set(extras) - {"gemma3-270m", "dev"}:
+        named = re.findall(r"[a-z0-9-]+\b", re.sub("what|has", "", told[extra][0]))
+        wanted = [re.match(r"llmrec-prompt\[(.*)\]|([\w-]+)", need) for need in extras[extra]]
+        assert set(named) == {name for need in wanted for name in (need[1] or need[2]).split(",")}, extra
+
+
+def test_the_table_of_settings_is_what_the_code_says():
+    tree = ast.parse((REPOSITORY / "llmrec_prompt" / "recommender.py").read_text(encoding="utf-8"))
+    body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Settings").body
+    said = {
+        field.target.id: [f"`{ast.unparse(field.value)}`", " ".join(text.value.value.split())]
+        for field, text in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+    }
+    assert list(said) == [field.name for field in dataclasses.fields(Settings)]
+    assert rows_of("docs/cold-start.md", "setting") == said
+
+
+def test_the_variables_of_the_environment_are_told():
+    code = "".join(p.read_text(encoding="utf-8") for p in (REPOSITORY / "llmrec_prompt").rglob("*.py"))
+    assert set(rows_of("README.md", "variable")) == set(re.findall(r"LLMREC_[A-Z]+", code))
 
 
 def test_links_lead_somewhere():
