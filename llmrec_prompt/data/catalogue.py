@@ -1,6 +1,7 @@
 """Raw item rows → `Item`s: ids and years become strings, lists become tuples. Knows no files."""
 
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,6 +13,8 @@ from llmrec_prompt.types import Item
 TEXTS = ("item_id", "title", "description", "creator", "year")
 LISTS = ("categories", "tags")
 BAD_PRICE = "price that is no number, emptied"
+UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
+"""Unicode's categories of what nobody sees: control, format, surrogate, private, unassigned, white space."""
 
 
 def build_items(
@@ -19,7 +22,7 @@ def build_items(
 ) -> tuple[tuple[Item, ...], Step, dict[str, int]]:
     """Items in file order, what was left out and why, and what was changed.
 
-    Left out: no item_id, no title, an item_id seen before (the first stays).
+    Left out: no item_id, no title that can be seen, an item_id seen before (the first stays).
 
     Raises:
         DataError: no item is left.
@@ -46,9 +49,18 @@ def build_items(
 def _fault(fields: Mapping[str, Any], items: Mapping[str, Item]) -> str:
     if not fields["item_id"]:
         return "no item_id"
-    if not fields["title"]:
+    if not is_visible(fields["title"]):
         return "no title"
     return "duplicate item_id" if fields["item_id"] in items else ""
+
+
+def is_visible(title: str) -> bool:
+    r"""Whether anything of a text can be seen; a prompt would have an empty line where nothing can.
+
+    >>> is_visible("\u200b "), is_visible("\u200bA")
+    (False, True)
+    """
+    return any(unicodedata.category(character) not in UNSEEN for character in title)
 
 
 def clean_fields(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 import llmrec_prompt.data as data_room
 from llmrec_prompt.data import Cleaning, Dataset, Step, sample_names
+from llmrec_prompt.data.catalogue import is_visible
 from llmrec_prompt.data.domain import domain_of
 from llmrec_prompt.errors import DataError, UnknownName
+from llmrec_prompt.templates.sanitise import clean_text
 from llmrec_prompt.types import Interaction, Item
 
 from .strategies import catalogue, data_sets, keep_all, logs, write_jsonl, write_lines
@@ -246,3 +248,15 @@ def test_a_user_whose_likes_cleaning_dropped_is_not_called_unknown():
             data.history("u2")
         with pytest.raises(UnknownName, match="Unknown user 'u3'"):
             data.history("u3")
+
+
+@pytest.mark.parametrize("title", ["\u200b", "\x00", "\u202e", "\u200b \u00a0\u2060", "\ue000"])
+def test_a_title_that_nobody_sees_is_no_title(title):
+    data = Dataset.from_rows([*catalogue(1), {"item_id": "bad", "title": title}])
+    assert [item.item_id for item in data.items] == ["i0"]
+    assert data.report.steps[0].why == {"no title": 1}
+
+
+@given(st.text(max_size=4))
+def test_a_title_that_can_be_seen_is_a_line_of_a_prompt(title):
+    assert is_visible(title) == bool(clean_text(title, 100)[0])
