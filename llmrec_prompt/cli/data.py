@@ -12,6 +12,7 @@ from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import console, errors, print_json, print_rows
 from llmrec_prompt.data import Cleaning, Dataset, write_two_file
 from llmrec_prompt.data.clean import cleaning_of
+from llmrec_prompt.data.dataset import read_named
 from llmrec_prompt.data.readers import KINDS, kind_of
 from llmrec_prompt.data.samples import SAMPLE
 from llmrec_prompt.data.writers import check_room, remove_others
@@ -48,12 +49,12 @@ def inspect(
     as_json: o.AsJson = False,
 ) -> None:
     """What a data set holds and what cleaning drops. Example: `llmrec data inspect sample:movies`."""
-    dataset, tried = Dataset.load(folder), None
+    raw, tried = read_named(folder), None
     if preference is not None or k_core is not None:
-        said = cleaning_of(dataset.meta)  # what is not tried stays as it is
+        said = cleaning_of(raw.meta)  # what is not tried stays as it is
         rule = str(said.preference) if preference is None else preference
         tried = cleaning(rule, said.k_core if k_core is None else k_core)
-        dataset = Dataset.load(folder, cleaning=tried)
+    dataset = Dataset.from_raw(raw, cleaning=tried)
     facts = describe(dataset)
     if as_json:
         print_json({**facts, "cleaning": dataset.report.as_dict()})
@@ -67,10 +68,11 @@ def inspect(
     print_rows(["cleaning step", "rows before", "rows after", "dropped"], rows)
     for note, value in dataset.report.notes.items():
         console.print(f"{note}: {value}", style="dim")
+    for remark in dataset.report.remarks:
+        console.print(remark, style="dim", soft_wrap=True)
     if tried is not None:
         block = json.dumps({"cleaning": asdict(tried)})
-        remark = f"For all commands to clean so, put into meta.json: {block}"
-        errors.print(remark, soft_wrap=True)
+        errors.print(f"For all commands to clean so, put into meta.json: {block}", soft_wrap=True)
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Raw rows → clean arrays: runs the cleaning steps in their order. Knows no files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +14,13 @@ from llmrec_prompt.data.clean import (
     keep_preferred,
     make_step,
 )
+from llmrec_prompt.data.notices import returned, undated, unread, warn_of_lost
 from llmrec_prompt.data.readers.raw import RawData
 from llmrec_prompt.data.rows import Ints, Mask, Rows, encode, read_numbers, read_times
 from llmrec_prompt.errors import DataError
 
 NO_LIKES = "users left without a liked item"
+NO_TIME = "timestamp that is neither seconds nor an ISO date"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,10 @@ def clean_log(raw: RawData, index: Mapping[str, int], cleaning: Cleaning) -> Cle
     liked, core = keep_core(liked, cleaning.k_core)
     keep = np.bincount(liked.users, minlength=len(names)) > 0
     notes[NO_LIKES] = len(np.unique(known.users)) - int(keep.sum())
-    report = CleaningReport((*steps, repeats, preferred, core), {k: v for k, v in notes.items() if v})
+    warn_of_lost(raw, steps[0])
+    remarks = (*undated(raw, rows), *unread(raw), *returned(raw, rows, cleaning, preferred))
+    notes = {what: count for what, count in notes.items() if count}
+    report = CleaningReport((*steps, repeats, preferred, core), notes, remarks)
     code = (np.cumsum(keep) - 1).astype(np.int32)
     users = tuple(name for name, kept in zip(names, keep.tolist(), strict=True) if kept)
     lost = frozenset(names).difference(users)
@@ -70,7 +75,12 @@ def read_rows(raw: RawData, index: Mapping[str, int]) -> tuple[Rows, list[str], 
     times, bad_time = read_times(raw.timestamps)
     no_user = users == codes.get("", -2)
     no_item = np.fromiter((not name for name in item_names), dtype=bool, count=len(item_names))
-    faults = {"no user_id": no_user, "no item_id": no_item, "rating": bad_rating, "timestamp": bad_time}
+    faults = {
+        "no user_id": no_user,
+        "no item_id": no_item,
+        f"rating that is no number{_such_as(raw.ratings, bad_rating)}": bad_rating,
+        f"{NO_TIME}{_such_as(raw.timestamps, bad_time)}": bad_time,
+    }
     valid, invalid = _invalid_step(faults, raw.malformed)
     items = encode(item_names, index)
     known = valid & (items >= 0)
@@ -82,6 +92,12 @@ def read_rows(raw: RawData, index: Mapping[str, int]) -> tuple[Rows, list[str], 
         raise DataError(_all_lost(raw.name, steps, ids))
     notes = {f"rows with an unknown item{ids}": before - after} if ids else {}
     return rows, list(codes), steps, notes
+
+
+def _such_as(cells: Sequence[object], wrong: Mask) -> str:
+    """The first of the wrong cells, as it stands."""
+    first = np.flatnonzero(wrong)[:1].tolist()
+    return f" (such as {str(cells[first[0]])[:40]!r})" if first else ""
 
 
 def _strangers(names: list[str], unknown: Mask, index: Mapping[str, int]) -> str:
@@ -102,7 +118,6 @@ def _invalid_step(faults: Mapping[str, Mask], malformed: int) -> tuple[Mask, Ste
     valid[:] = True
     why = {"too many fields": malformed}
     for reason, wrong in faults.items():
-        name = reason if reason.startswith("no ") else f"{reason} that is no number"
-        why[name] = int((valid & wrong).sum())
+        why[reason] = int((valid & wrong).sum())
         valid &= ~wrong
     return valid, make_step("invalid rows", len(valid) + malformed, int(valid.sum()), why)

@@ -86,14 +86,17 @@ class CleaningReport:
     """Every dropped row, counted. The first step counts items, all later ones interactions.
 
     `notes` counts what was changed without dropping a row, and users left without a liked item.
+    `remarks` says in words what was guessed or not read.
     """
 
     steps: tuple[Step, ...] = ()
     notes: dict[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain lists and dicts, ready for JSON."""
-        return {"steps": [asdict(step) for step in self.steps], "notes": dict(self.notes)}
+        steps = [asdict(step) for step in self.steps]
+        return {"steps": steps, "notes": dict(self.notes), "remarks": list(self.remarks)}
 
 
 def make_step(name: str, before: int, after: int, why: dict[str, int]) -> Step:

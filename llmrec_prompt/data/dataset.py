@@ -57,12 +57,7 @@ class Dataset:
             UnknownName: no such sample data set.
             MissingExtra: a Parquet file without pyarrow.
         """
-        if str(path).startswith(SAMPLE):
-            with sample_folder(str(path).removeprefix(SAMPLE)) as folder:
-                raw = read_folder(folder)
-        else:
-            raw = read_folder(Path(path))
-        return cls.from_raw(raw, domain=domain, cleaning=cleaning)
+        return cls.from_raw(read_named(path), domain=domain, cleaning=cleaning)
 
     @classmethod
     def from_raw(
@@ -76,7 +71,8 @@ class Dataset:
         items, step, notes = build_items(raw.items, raw.name)
         rows = {item.item_id: row for row, item in enumerate(items)}
         log = clean_log(raw, rows, cleaning or cleaning_of(raw.meta))
-        report = CleaningReport((step, *log.report.steps), {**raw.notes, **notes, **log.report.notes})
+        said = log.report
+        report = CleaningReport((step, *said.steps), {**raw.notes, **notes, **said.notes}, said.remarks)
         log = replace(log, report=report)
         made = cls(items, log, name=raw.name, domain=domain or domain_of(raw.meta), meta=raw.meta)
         made._impressions = raw.impressions
@@ -290,6 +286,21 @@ class Dataset:
         cells = (rows.items[part].tolist(), rows.ratings[part].tolist(), rows.times[part].tolist())
         for row, rating, time in zip(*cells, strict=True):
             yield Interaction(user, self.items[row].item_id, _known(rating), _known(time))
+
+
+def read_named(path: str | Path) -> RawData:
+    """What a folder or a packaged set ("sample:movies") holds, before cleaning.
+
+    Raises:
+        DataError, UnknownName, MissingExtra: as `Dataset.load`.
+    """
+    if str(path).startswith(SAMPLE):
+        with sample_folder(str(path).removeprefix(SAMPLE)) as folder:
+            raw = read_folder(folder)
+    else:
+        raw = read_folder(Path(path))
+    raw.place = str(path)
+    return raw
 
 
 def _of_users(rows: Rows, kept: Mask) -> Rows:

@@ -148,6 +148,16 @@ def test_data_inspect_counts_what_is_dropped(llmrec, tmp_path):
     assert llmrec("data", "inspect", tmp_path).code == 0
 
 
+def test_data_inspect_says_what_is_not_read(llmrec, tmp_path, caplog):
+    (tmp_path / "items.jsonl").write_text('{"item_id": "a", "title": "A"}\n')
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,order_id,date\n1,a,7,2024-01-01\n")
+    done = llmrec("data", "inspect", tmp_path, "--preference", "none")
+    assert "no timestamps: the order of the file is taken\ncolumns not read: order_id, date\n" in done.out
+    assert caplog.text.count("the column 'date' looks like a time") == 1
+    found = llmrec("data", "inspect", tmp_path, "--json").json
+    assert found["cleaning"]["remarks"][1] == "columns not read: order_id, date"
+
+
 def test_cleaning_that_was_tried_can_be_kept(llmrec, tmp_path):
     """What inspect shows is what every command reads, once meta.json says so."""
     (tmp_path / "items.jsonl").write_text('{"item_id": "a", "title": "A"}\n{"item_id": "b", "title": "B"}\n')

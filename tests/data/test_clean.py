@@ -93,8 +93,8 @@ def test_every_reason_of_an_invalid_row_is_named():
         "too many fields": 2,
         "no user_id": 1,
         "no item_id": 1,
-        "rating that is no number": 1,
-        "timestamp that is no number": 1,
+        "rating that is no number (such as 'x')": 1,
+        "timestamp that is neither seconds nor an ISO date (such as 'soon')": 1,
     }
     assert data.report.steps[2].why == {"item not in the catalogue": 1}
     assert data.history("u")[0].timestamp == -5
@@ -105,8 +105,9 @@ def test_no_usable_row_is_an_error():
     with pytest.raises(DataError) as caught:
         read_rows(raw, {"i0": 0})
     assert str(caught.value) == (
-        "No interaction of t can be used: 1 x timestamp that is no number, 1 x item not in the catalogue "
-        "(such as 'x1'; the catalogue has 'i0'); correct the file, or remove it to use items alone."
+        "No interaction of t can be used: 1 x timestamp that is neither seconds nor an ISO date (such as "
+        "'soon'), 1 x item not in the catalogue (such as 'x1'; the catalogue has 'i0'); correct the file, or "
+        "remove it to use items alone."
     )
 
 

@@ -20,6 +20,7 @@ class RawData:
 
     `malformed` counts interaction lines that could not be cut into columns; they are in no column.
     `notes` counts what the reader did to the items on the way (for instance tags of unknown items).
+    `unread` names the columns of interactions that nothing is made of; `place` is what was asked to be read.
     """
 
     name: str
@@ -31,6 +32,8 @@ class RawData:
     meta: dict[str, Any] = field(default_factory=dict)
     malformed: int = 0
     notes: dict[str, int] = field(default_factory=dict)
+    unread: Sequence[str] = ()
+    place: str = ""
     impressions: Impressions | None = None
     """Reads what was shown, where that is known; not held, for it may be much."""
 

@@ -167,6 +167,7 @@ def fill_log(raw: RawData, path: Path) -> None:
         names, columns = read_parquet(path)
         need_columns(path, names, ("user_id", "item_id"))
         rows = len(columns[0])
+        raw.unread = _others(names)
         picked = [columns[names.index(n)] if n in names else [None] * rows for n in _LOG_COLUMNS]
         raw.users, raw.item_ids = (list(_texts(column)) for column in picked[:2])
         raw.ratings, raw.timestamps = picked[2:]
@@ -174,6 +175,7 @@ def fill_log(raw: RawData, path: Path) -> None:
     header, lines, notes = read_csv(path)
     need_columns(path, header, ("user_id", "item_id"))
     raw.notes |= notes
+    raw.unread = _others(header)
     cells, raw.malformed = split_rows(lines, len(header))
     places = [header.index(name) if name in header else None for name in _LOG_COLUMNS]
     users, item_ids, raw.ratings, raw.timestamps = pick_columns(cells, places)
@@ -182,6 +184,10 @@ def fill_log(raw: RawData, path: Path) -> None:
 
 
 _LOG_COLUMNS = ("user_id", "item_id", "rating", "timestamp")
+
+
+def _others(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name and name not in _LOG_COLUMNS]
 
 
 def _texts(values: Sequence[Any]) -> Iterator[str]:
