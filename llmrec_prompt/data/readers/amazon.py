@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from llmrec_prompt.data.readers.meta import read_meta
 from llmrec_prompt.data.readers.raw import RawData, need_columns
-from llmrec_prompt.data.readers.tables import read_jsonl, read_meta
+from llmrec_prompt.data.readers.tables import read_jsonl
 from llmrec_prompt.errors import DataError
 
 SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")

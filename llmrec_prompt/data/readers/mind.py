@@ -7,8 +7,8 @@ from pathlib import Path
 
 from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.data.impressions import Impression
+from llmrec_prompt.data.readers.meta import read_meta
 from llmrec_prompt.data.readers.raw import RawData, split_rows
-from llmrec_prompt.data.readers.tables import read_meta
 
 NEWS = (
     "item_id",

@@ -5,8 +5,8 @@ from typing import Any
 
 from llmrec_prompt.data.files import read_text
 from llmrec_prompt.data.readers.csv_rows import read_csv
+from llmrec_prompt.data.readers.meta import read_meta
 from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows
-from llmrec_prompt.data.readers.tables import read_meta
 from llmrec_prompt.errors import DataError
 
 NO_GENRE = "(no genres listed)"

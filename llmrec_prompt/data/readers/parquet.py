@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.data.catalogue import text
+from llmrec_prompt.data.readers.meta import read_meta
 from llmrec_prompt.data.readers.raw import RawData
 from llmrec_prompt.data.readers.recbole import COMMON
-from llmrec_prompt.data.readers.tables import read_meta, read_parquet
+from llmrec_prompt.data.readers.tables import read_parquet
 from llmrec_prompt.errors import DataError
 
 USERS = ("user_id", "user", "userId", "reviewerID", "customer_id", "session_id")

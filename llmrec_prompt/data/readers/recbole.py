@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.data.files import read_text
+from llmrec_prompt.data.readers.meta import read_meta
 from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows
 from llmrec_prompt.data.readers.recbole_sequences import Window, unroll
-from llmrec_prompt.data.readers.tables import read_meta
 from llmrec_prompt.errors import DataError
 
 COMMON = {

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.data.catalogue import LISTS
-from llmrec_prompt.data.files import read_lines, read_text
+from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.data.impressions import read_impressions
 from llmrec_prompt.data.readers.csv_rows import read_csv
+from llmrec_prompt.data.readers.meta import read_meta
 from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows, whole_ids
 from llmrec_prompt.errors import DataError, MissingExtra, first_line
 
@@ -58,23 +59,6 @@ def find_one(folder: Path, names: Sequence[str]) -> Path | None:
     if len(found) > 1:
         raise DataError(f"{folder} holds {' and '.join(found)}; keep one of them.")
     return folder / found[0] if found else None
-
-
-def read_meta(path: Path) -> dict[str, Any]:
-    """meta.json as a dict; {} when there is none.
-
-    Raises:
-        DataError: it is not a JSON object.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        meta = json.loads(read_text(path))
-    except json.JSONDecodeError as exc:
-        raise DataError(f"{path}, line {exc.lineno}: not JSON ({exc.msg}); correct or remove it.") from exc
-    if not isinstance(meta, dict):
-        raise DataError(f"{path} holds a {type(meta).__name__}; a JSON object is expected.")
-    return meta
 
 
 def fill_items(raw: RawData, path: Path) -> None:
