@@ -48,7 +48,7 @@ def clean_log(raw: RawData, index: Mapping[str, int], cleaning: Cleaning) -> Cle
     keep = np.bincount(liked.users, minlength=len(names)) > 0
     notes[NO_LIKES] = len(np.unique(known.users)) - int(keep.sum())
     warn_of_lost(raw, steps[0])
-    remarks = (*undated(raw, rows), *unread(raw), *returned(raw, rows, cleaning, preferred))
+    remarks = (*raw.remarks, *undated(raw, rows), *unread(raw), *returned(raw, rows, cleaning, preferred))
     notes = {what: count for what, count in notes.items() if count}
     report = CleaningReport((*steps, repeats, preferred, core), notes, remarks)
     code = (np.cumsum(keep) - 1).astype(np.int32)

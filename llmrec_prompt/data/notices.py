@@ -42,8 +42,9 @@ def undated(raw: RawData, rows: Rows) -> tuple[str, ...]:
     if alike is not None:
         log.warning(
             "No interaction of %s has a timestamp, so the order of the file is taken for that of time; the "
-            "column %r looks like a time and is not read. Rename it 'timestamp' (seconds or ISO dates).",
-            *(raw.name, alike),
+            "column %r looks like a time and is not read. Rename it 'timestamp' (seconds or ISO dates), or "
+            "put %s into meta.json.",
+            *(raw.name, alike, json.dumps({"columns": {alike: "timestamp"}})),
         )
     return (UNDATED,)
 

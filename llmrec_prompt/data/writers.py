@@ -61,7 +61,8 @@ def write_two_file(dataset: Dataset, folder: str | Path) -> Path:
         write_atomically(target / "interactions.csv", _log_text(dataset))
     if dataset.has_impressions:
         _write_impressions(target / IMPRESSIONS, dataset)
-    meta = {**dataset.meta, "name": dataset.name, "domain": dataset.meta.get("domain", dataset.domain)}
+    said = {key: value for key, value in dataset.meta.items() if key != "columns"}  # they are ours by now
+    meta = {**said, "name": dataset.name, "domain": dataset.meta.get("domain", dataset.domain)}
     write_atomically(target / "meta.json", json.dumps(meta, ensure_ascii=False, indent=1, default=str) + "\n")
     return target
 

@@ -1,5 +1,6 @@
 """One reader per kind of folder; each returns the same `RawData`. Knows nothing about cleaning."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from llmrec_prompt.data.readers.recbole import is_recbole, read_recbole
 from llmrec_prompt.data.readers.tables import ITEM_FILES, find_one, read_tables
 from llmrec_prompt.errors import DataError
 
+log = logging.getLogger(__name__)
 EXPECTED = (
     "items.jsonl|csv|parquet (with interactions.csv|parquet), MovieLens (movies.csv, movies.dat or u.item), "
     "RecBole (NAME.item with NAME.inter), MIND (news.tsv with behaviors.tsv), Amazon reviews "
@@ -39,7 +41,11 @@ def read_folder(folder: Path) -> RawData:
     """
     if folder.name in ("", ".."):  # a data set is called after its folder, also when that is "here"
         folder = Path(os.path.abspath(folder))
-    return KINDS[kind_of(folder)][1](folder)
+    kind = kind_of(folder)
+    raw = KINDS[kind][1](folder)
+    if kind != "two-file" and "columns" in raw.meta:
+        log.warning("'columns' in meta.json of %s is not read: the folder is of kind %r.", folder, kind)
+    return raw
 
 
 def kind_of(folder: Path) -> str:

@@ -20,7 +20,8 @@ class RawData:
 
     `malformed` counts interaction lines that could not be cut into columns; they are in no column.
     `notes` counts what the reader did to the items on the way (for instance tags of unknown items).
-    `unread` names the columns of interactions that nothing is made of; `place` is what was asked to be read.
+    `unread` names the columns of interactions that nothing is made of; `remarks` says what the reader
+    guessed; `place` is what was asked to be read.
     """
 
     name: str
@@ -33,6 +34,7 @@ class RawData:
     malformed: int = 0
     notes: dict[str, int] = field(default_factory=dict)
     unread: Sequence[str] = ()
+    remarks: list[str] = field(default_factory=list)
     place: str = ""
     impressions: Impressions | None = None
     """Reads what was shown, where that is known; not held, for it may be much."""

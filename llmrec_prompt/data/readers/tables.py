@@ -2,7 +2,7 @@
 
 Items have item_id and title, and may have categories, description, creator, year, tags, price and
 anything else; interactions have user_id and item_id, and may have rating and timestamp (epoch seconds; see
-`data.rows.read_times` for other units).
+`data.rows.read_times` for other units). Columns may have other names; see `columns`.
 In CSV the list fields are split on '|'. meta.json is optional, and so is impressions.jsonl, which says what
 was shown to whom (see `data.impressions`). Knows nothing about cleaning.
 """
@@ -17,9 +17,17 @@ from typing import Any
 from llmrec_prompt.data.catalogue import LISTS
 from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.data.impressions import read_impressions
+from llmrec_prompt.data.readers.columns import (
+    ITEM_COLUMNS,
+    LOG_COLUMNS,
+    Names,
+    check_mapping,
+    mapping_of,
+    read_as,
+)
 from llmrec_prompt.data.readers.csv_rows import read_csv
 from llmrec_prompt.data.readers.meta import read_meta
-from llmrec_prompt.data.readers.raw import RawData, need_columns, pick_columns, split_rows, whole_ids
+from llmrec_prompt.data.readers.raw import RawData, pick_columns, split_rows, whole_ids
 from llmrec_prompt.errors import DataError, MissingExtra, first_line
 
 ITEM_FILES = ("items.jsonl", "items.csv", "items.parquet")
@@ -40,12 +48,14 @@ def read_tables(folder: Path) -> RawData:
     if items is None:
         raise DataError(f"No items file in {folder}; expected one of {', '.join(ITEM_FILES)}.")
     raw = RawData(name=folder.name, items=[], meta=read_meta(folder / "meta.json"))
-    fill_items(raw, items)
+    mapping = mapping_of(raw.meta)
+    found = fill_items(raw, items, mapping)
     if (folder / IMPRESSIONS).is_file():
         raw.impressions = partial(read_impressions, folder / IMPRESSIONS)
     log = find_one(folder, LOG_FILES)
     if log is not None:
-        fill_log(raw, log)
+        found = [*found, *fill_log(raw, log, mapping)]
+    check_mapping(mapping, found, folder, with_log=log is not None)
     return raw
 
 
@@ -61,19 +71,39 @@ def find_one(folder: Path, names: Sequence[str]) -> Path | None:
     return folder / found[0] if found else None
 
 
-def fill_items(raw: RawData, path: Path) -> None:
-    """Read the items file into `raw`, in file order.
+def fill_items(raw: RawData, path: Path, mapping: Names) -> Sequence[str]:
+    """Read the items file into `raw`, in file order; returns the names of its columns as they stand.
 
     Raises:
-        DataError: a line cannot be read, or item_id or title is missing as a column.
+        DataError: a line cannot be read, item_id or title is missing as a column, or two columns are one.
     """
     if path.suffix == ".csv":
-        raw.items, raw.notes = _read_csv_items(path)
-    else:
-        raw.items = list(read_jsonl(path)) if path.suffix == ".jsonl" else _read_parquet_items(path)
-    found = dict.fromkeys(key for row in raw.items for key in row)
-    if raw.items:
-        need_columns(path, found, ("item_id", "title"))
+        return _fill_csv_items(raw, path, mapping)
+    if path.suffix == ".jsonl":
+        return _fill_jsonl_items(raw, path, mapping)
+    found, columns = read_parquet(path)
+    names = read_as(raw, path, found, mapping, ITEM_COLUMNS)
+    raw.items = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return found
+
+
+def _fill_jsonl_items(raw: RawData, path: Path, mapping: Names) -> Sequence[str]:
+    rows = list(read_jsonl(path))
+    found = list(dict.fromkeys(key for row in rows for key in row))
+    names = read_as(raw, path, found, mapping, ITEM_COLUMNS) if rows else []
+    new = dict(zip(found, names, strict=True))
+    raw.items = rows if names == found else [{new[key]: row[key] for key in row} for row in rows]
+    return found
+
+
+def _fill_csv_items(raw: RawData, path: Path, mapping: Names) -> Sequence[str]:
+    found, lines, raw.notes = read_csv(path)
+    names = read_as(raw, path, found, mapping, ITEM_COLUMNS)
+    rows, too_long = split_rows(lines, len(names))
+    if too_long:
+        raise DataError(f"{path}: {too_long} rows have more than {len(names)} fields; quote their commas.")
+    raw.items = [_split_lists(dict(zip(names, row, strict=True))) for row in rows]
+    return found
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
@@ -103,23 +133,8 @@ def parse_object(line: str, path: Path, number: int) -> dict[str, Any]:
     return value
 
 
-def _read_csv_items(path: Path) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    header, lines, notes = read_csv(path)
-    need_columns(path, header, ("item_id", "title"))
-    rows, too_long = split_rows(lines, len(header))
-    if too_long:
-        raise DataError(f"{path}: {too_long} rows have more than {len(header)} fields; quote their commas.")
-    return [_split_lists(dict(zip(header, row, strict=True))) for row in rows], notes
-
-
 def _split_lists(row: Mapping[str, str]) -> dict[str, Any]:
     return {key: value.split("|") if key in LISTS else value for key, value in row.items()}
-
-
-def _read_parquet_items(path: Path) -> list[dict[str, Any]]:
-    names, columns = read_parquet(path)
-    need_columns(path, names, ("item_id", "title"))
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def read_parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
@@ -141,37 +156,36 @@ def read_parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
     return list(table.column_names), [column.to_pylist() for column in table.columns]
 
 
-def fill_log(raw: RawData, path: Path) -> None:
-    """Read the interactions file into the columns of `raw`.
+def fill_log(raw: RawData, path: Path, mapping: Names) -> Sequence[str]:
+    """Read the interactions file into the columns of `raw`; returns the names of its columns as they stand.
 
     Raises:
-        DataError: user_id or item_id is missing as a column, or the file cannot be read.
+        DataError: user_id or item_id is missing as a column, two are one, or the file cannot be read.
     """
     if path.suffix == ".parquet":
-        names, columns = read_parquet(path)
-        need_columns(path, names, ("user_id", "item_id"))
-        rows = len(columns[0])
-        raw.unread = _others(names)
-        picked = [columns[names.index(n)] if n in names else [None] * rows for n in _LOG_COLUMNS]
+        found, columns = read_parquet(path)
+        nothing = [None] * len(columns[0]) if columns else []
+        places = _log_places(raw, path, found, mapping)
+        picked = [nothing if place is None else columns[place] for place in places]
         raw.users, raw.item_ids = (list(_texts(column)) for column in picked[:2])
         raw.ratings, raw.timestamps = picked[2:]
-        return
-    header, lines, notes = read_csv(path)
-    need_columns(path, header, ("user_id", "item_id"))
+        return found
+    found, lines, notes = read_csv(path)
     raw.notes |= notes
-    raw.unread = _others(header)
-    cells, raw.malformed = split_rows(lines, len(header))
-    places = [header.index(name) if name in header else None for name in _LOG_COLUMNS]
+    places = _log_places(raw, path, found, mapping)
+    cells, raw.malformed = split_rows(lines, len(found))
     users, item_ids, raw.ratings, raw.timestamps = pick_columns(cells, places)
     as_they_stand = not {str(row.get("item_id")) for row in raw.items}.isdisjoint(item_ids)
     raw.users, raw.item_ids = whole_ids(users), item_ids if as_they_stand else whole_ids(item_ids)
+    return found
 
 
-_LOG_COLUMNS = ("user_id", "item_id", "rating", "timestamp")
-
-
-def _others(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name and name not in _LOG_COLUMNS]
+def _log_places(raw: RawData, path: Path, found: Sequence[str], mapping: Names) -> list[int | None]:
+    """Where each of `LOG_COLUMNS` stands; `raw.unread` names the others."""
+    names = read_as(raw, path, found, mapping, LOG_COLUMNS)
+    both = zip(found, names, strict=True)
+    raw.unread = [name for name, ours in both if name and ours not in LOG_COLUMNS]
+    return [names.index(name) if name in names else None for name in LOG_COLUMNS]
 
 
 def _texts(values: Sequence[Any]) -> Iterator[str]:

@@ -1,0 +1,123 @@
+"""Columns that go by other names: mapped in meta.json, or spelt in other capitals."""
+
+import pytest
+
+from llmrec_prompt.data import Dataset, write_two_file
+from llmrec_prompt.errors import DataError
+
+from ..strategies import write_jsonl, write_lines
+
+SHOP = {"Name": "title", "sku": "item_id", "Kind": "categories", "customer": "user_id", "day": "timestamp"}
+ITEMS = [{"sku": "1", "Name": "Cup", "Kind": "a|b"}, {"sku": "2", "Name": "Pot", "Kind": ""}]
+LOG = [{"customer": "u", "sku": "2", "day": "2024-01-02"}, {"customer": "u", "sku": "1", "day": "2024-01-01"}]
+
+
+def write_csv(path, rows):
+    write_lines(path, [",".join(rows[0]), *[",".join(row.values()) for row in rows]])
+
+
+def write_parquet(path, rows):
+    pa = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet").write_table(pa.Table.from_pylist(rows), path)
+
+
+WRITERS = {"csv": write_csv, "jsonl": write_jsonl, "parquet": write_parquet}
+
+
+def shop(folder, mapping, kinds=("csv", "csv"), items=ITEMS, log=LOG):
+    folder.mkdir(exist_ok=True)
+    write_jsonl(folder / "meta.json", [{"columns": mapping, "note": "ours"}])
+    WRITERS[kinds[0]](folder / f"items.{kinds[0]}", items)
+    WRITERS[kinds[1]](folder / f"interactions.{kinds[1]}", log)
+    return folder
+
+
+@pytest.mark.parametrize("kinds", [("csv", "csv"), ("jsonl", "parquet"), ("parquet", "csv")])
+def test_columns_are_read_as_meta_json_says(tmp_path, kinds):
+    data = Dataset.load(shop(tmp_path / "in", SHOP, kinds))
+    assert [(item.item_id, item.title, item.model_extra) for item in data.items] == [
+        ("1", "Cup", {}),
+        ("2", "Pot", {}),
+    ]
+    assert data.items[0].categories == (("a", "b") if kinds[0] == "csv" else ("a|b",))
+    assert [row.item_id for row in data.history("u")] == ["1", "2"]
+    assert data.report.remarks == ()
+    again = Dataset.load(write_two_file(data, tmp_path / "out"))
+    assert (again.fingerprint, again.meta["note"]) == (data.fingerprint, "ours")
+
+
+BAD = [
+    (
+        SHOP | {"Sku": "item_id"},
+        "Column 'Sku' of 'columns' in meta.json is in no file of {d}; found: sku, Name",
+    ),
+    (
+        SHOP | {"Prise": "price"},
+        "Column 'Prise' of 'columns' in meta.json is in no file of {d}; found: sku, ",
+    ),
+    (
+        {"Title": "title", "sku": "item_id"},
+        "Column 'Title' is missing in {d}/items.csv; found: sku, Name, Kind.",
+    ),
+    (
+        SHOP | {"Kind": "title"},
+        "{d}/items.csv: columns ['Name', 'Kind'] would all be 'title'; keep one of them.",
+    ),
+    (["Name"], "'columns' in meta.json is ['Name']; give an object of names, such as"),
+    ({"Name": 3}, "'columns' in meta.json is {{'Name': 3}}; give an object of names, such as"),
+]
+
+
+@pytest.mark.parametrize(("mapping", "message"), BAD)
+def test_a_mapping_that_cannot_be_meant(tmp_path, mapping, message):
+    with pytest.raises(DataError) as caught:
+        Dataset.load(shop(tmp_path, mapping))
+    assert str(caught.value).startswith(message.format(d=tmp_path))
+
+
+def test_a_mapping_of_logs_that_are_not_there_is_no_error(tmp_path):
+    (shop(tmp_path, SHOP) / "interactions.csv").unlink()
+    assert len(Dataset.load(tmp_path).items) == 2
+
+
+def test_a_slip_in_what_a_column_is_called_is_told(tmp_path, caplog):
+    Dataset.load(shop(tmp_path, SHOP | {"Kind": "catgories"}))
+    assert caplog.messages == [
+        "Unknown column 'catgories' in 'columns' of meta.json. Did you mean 'categories'?"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_other_capitals_and_blanks_are_the_known_column(tmp_path, kind):
+    WRITERS[kind](
+        tmp_path / f"items.{kind}", [{"Item_ID": "1", "title": "Cup", "PRICE ": "3", "Cuisine": "x"}]
+    )
+    write_lines(tmp_path / "interactions.csv", ["user_id,item_id,Timestamp", "u,1,5"])
+    data = Dataset.load(tmp_path)
+    assert (data.items[0].price, data.items[0].model_extra) == (3.0, {"Cuisine": "x"})
+    assert data.history("u")[0].timestamp == 5
+    price = "PRICE" if kind == "csv" else "PRICE "
+    assert data.report.remarks == (
+        f"column 'Item_ID' of items.{kind} is read as 'item_id'",
+        f"column {price!r} of items.{kind} is read as 'price'",
+        "column 'Timestamp' of interactions.csv is read as 'timestamp'",
+    )
+
+
+def test_which_of_two_is_meant_is_not_guessed(tmp_path, caplog):
+    items = [{"item_id": "1", "title": "Cup", "Title": "C", "Price": 3, "PRICE": 4}]
+    write_jsonl(tmp_path / "items.jsonl", items)
+    item = Dataset.load(tmp_path).items[0]
+    assert (item.title, item.price, item.model_extra) == ("Cup", None, {"Title": "C", "Price": 3, "PRICE": 4})
+    assert caplog.messages == [
+        f"Columns ['Price', 'PRICE'] of {tmp_path / 'items.jsonl'} are not read; name one of them 'price'."
+    ]
+
+
+def test_a_mapping_that_nobody_reads_is_told(tmp_path, caplog):
+    write_lines(tmp_path / "movies.csv", ["movieId,title,genres", "1,Alien,Horror"])
+    write_jsonl(tmp_path / "meta.json", [{"columns": {"movieId": "item_id"}}])
+    Dataset.load(tmp_path)
+    assert caplog.messages == [
+        f"'columns' in meta.json of {tmp_path} is not read: the folder is of kind 'movielens'."
+    ]
