@@ -31,11 +31,22 @@ def offline() -> bool:
     return os.environ.get("LLMREC_OFFLINE", "") not in ("", "0")
 
 
-def file_hash(path: Path) -> str:
-    """16 hex digits of the SHA-256 of a file; remembered per path, size and time so that it is read once."""
+def file_stamp(path: Path) -> tuple[int, ...]:
+    """Of a file, numbers that change whenever it is written or replaced.
+
+    The time of the last change of the inode is among them: images, rsync and build tools set the time of
+    writing as they please, and adapters of one kind have one size.
+
+    Raises:
+        OSError: there is no such file.
+    """
     stat = path.stat()
-    key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()
-    memo = cache_dir() / "hashes" / hashlib.sha256(key).hexdigest()[:32]
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def file_hash(path: Path) -> str:
+    """16 hex digits of the SHA-256 of a file; remembered per path and stamp so that it is read once."""
+    memo = cache_dir() / "hashes" / content_key(str(path.resolve()), *map(str, file_stamp(path)))[:32]
     with contextlib.suppress(OSError):
         return memo.read_text()
     with path.open("rb") as file:

@@ -12,7 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from llmrec_prompt.adapters.card import CARD, CONFIG, README, USERS, WEIGHTS, Card
-from llmrec_prompt.cache import whole_folder
+from llmrec_prompt.cache import file_stamp, whole_folder
 from llmrec_prompt.errors import AdapterError, UnknownName
 from llmrec_prompt.hub import snapshot
 
@@ -62,8 +62,7 @@ def list_adapters() -> dict[str, Adapter]:
     for place in search_path():
         for path in sorted(place.glob(f"*/{CARD}")):
             try:
-                stat = path.stat()
-                card = _read(path.parent, stat.st_mtime_ns, stat.st_size)
+                card = _read(path.parent, *file_stamp(path))
             except (AdapterError, OSError) as error:
                 log.warning("Left out: %s", error)
                 continue

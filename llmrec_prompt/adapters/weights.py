@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
+from llmrec_prompt.cache import file_stamp
 from llmrec_prompt.errors import AdapterError, first_line
 
 Matrix = npt.NDArray[np.float32]
@@ -41,7 +42,7 @@ class Pair:
 def file_state(path: Path) -> tuple[int, ...]:
     """Of a PEFT folder or a file, numbers that change whenever it is written anew."""
     files = [path / WEIGHTS, path / CONFIG] if path.is_dir() else [path]
-    return tuple(n for f in files if f.is_file() for n in (f.stat().st_mtime_ns, f.stat().st_size))
+    return tuple(number for file in files if file.is_file() for number in file_stamp(file))
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -154,3 +156,15 @@ def test_the_state_of_files_changes_when_they_do(tmp_path):
     write_config(folder, lora_alpha=77)
     assert file_state(folder) != before
     assert file_state(tmp_path / "none.gguf") == ()
+
+
+def test_weights_of_the_same_size_and_time_are_told_apart(tmp_path):
+    states = []
+    for seed in (1, 2):
+        folder = write_adapter(tmp_path / f"from{seed}")
+        (tmp_path / "a").mkdir(exist_ok=True)
+        for file in folder.iterdir():
+            shutil.copyfile(file, tmp_path / "a" / file.name)
+            os.utime(tmp_path / "a" / file.name, (1e9, 1e9))
+        states.append(file_state(tmp_path / "a"))
+    assert states[0] != states[1]

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from llmrec_prompt.backends.loading import load_backend
@@ -71,6 +73,16 @@ def test_file_hash_follows_the_content(own_cache, tmp_path) -> None:
     path.write_bytes(b"other")
     assert file_hash(path) != first
     assert gguf_path(str(path)) == path
+
+
+def test_a_file_in_place_of_another_of_its_size_and_time_is_read_anew(own_cache, tmp_path) -> None:
+    path = tmp_path / "a.gguf"
+    found = []
+    for content in (b"films", b"games"):
+        path.write_bytes(content)
+        os.utime(path, (1e9, 1e9))
+        found.append(file_hash(path))
+    assert found[0] != found[1]
 
 
 @pytest.mark.llama
