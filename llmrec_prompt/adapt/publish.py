@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from peft import get_peft_model_state_dict
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from llmrec_prompt import __version__
 from llmrec_prompt.adapt import processes
@@ -74,7 +74,8 @@ def write_weights(peft: Any, base: str, folder: Path) -> None:
             if parameter.requires_grad:
                 parameter.copy_(parameter.to(torch.bfloat16))
     state = {k: v.to(torch.bfloat16).contiguous().cpu() for k, v in get_peft_model_state_dict(peft).items()}
-    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    # `save_file` makes a file that only its owner may read, whatever the umask says.
+    (folder / WEIGHTS).write_bytes(save(state, metadata={"format": "pt"}))
     config = peft.peft_config["default"].to_dict()
     config["base_model_name_or_path"], config["inference_mode"] = base, True
     plain = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}

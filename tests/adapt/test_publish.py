@@ -1,5 +1,8 @@
 """What a card says of a training that its recipe does not."""
 
+import os
+import stat
+
 import pytest
 import yaml
 
@@ -25,3 +28,19 @@ def test_the_card_of_a_domain_says_its_language(tiny, tmp_path, monkeypatch):
     done = train(plan, out=tmp_path / "adapters", runs=tmp_path / "runs")[0]
     assert Card.load(done.folder).language == "zh"
     assert [check.name for check in verify(done.folder) if not check.ok] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_all_files_of_an_adapter_follow_the_umask(tmp_path):
+    from peft import LoraConfig, get_peft_model
+    from torch import nn
+
+    from llmrec_prompt.adapt.publish import write_weights
+
+    made = get_peft_model(nn.Sequential(nn.Linear(4, 4)), LoraConfig(r=2, target_modules=["0"]))
+    before = os.umask(0o027)
+    try:
+        write_weights(made, "base", tmp_path)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
