@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from llmrec_prompt.adapt.building import autocast, build, exams
-from llmrec_prompt.adapt.compose.mixture import Mixture, compose, farthest, plain_weights
+from llmrec_prompt.adapt.compose.card import farthest
+from llmrec_prompt.adapt.compose.mixture import Mixture, compose, plain_weights
 from llmrec_prompt.adapt.recipe import Lora, Recipe, Source, Stage
 from llmrec_prompt.adapt.settling import Choice, choose
 from llmrec_prompt.adapt.validation import FOCI, QUESTIONS, WEIGHTS, Curves, Task, quality

@@ -142,7 +142,7 @@ class Suite(_Strict):
             ConfigError: the file is not a suite; says what and where.
         """
         content = read_settings(path, "suite", "data, rankers and negatives")
-        name = re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-.") or "suite"
+        name = re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-._") or "suite"
         return cls.parse({"name": name, **content, **(changes or {})}, str(path))
 
     @classmethod

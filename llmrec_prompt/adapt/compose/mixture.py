@@ -19,7 +19,6 @@ import numpy as np
 from llmrec_prompt.adapt.compose.card import (
     Fit,
     Mixture,
-    farthest,  # noqa: F401 (eval/mixture.py reads it here)
     make_card,
     templates_of,
 )
