@@ -1,6 +1,7 @@
 """Raw item rows → `Item`s: ids and years become strings, lists become tuples. Knows no files."""
 
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,8 @@ from llmrec_prompt.types import Item
 TEXTS = ("item_id", "title", "description", "creator", "year")
 LISTS = ("categories", "tags")
 BAD_PRICE = "price that is no number, emptied"
+HALVES = re.compile("[\\ud800-\\udfff]")
+"""Surrogates without a partner, as where a text was cut within an emoji: Python has them, UTF-8 has not."""
 UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
 """Unicode's categories of what nobody sees: control, format, surrogate, private, unassigned, white space."""
 

@@ -19,6 +19,7 @@ from llmrec_prompt.data.catalogue import build_items
 from llmrec_prompt.data.clean import Cleaning, CleaningReport, cleaning_of
 from llmrec_prompt.data.domain import domain_of
 from llmrec_prompt.data.impressions import Impression, Impressions
+from llmrec_prompt.data.in_memory import raw_of
 from llmrec_prompt.data.readers import RawData, read_folder
 from llmrec_prompt.data.rows import Floats, Ints, Mask, Rows, encode, pair_codes
 from llmrec_prompt.data.samples import SAMPLE, sample_folder
@@ -82,27 +83,18 @@ class Dataset:
     def from_rows(
         cls,
         items: Iterable[Item | Mapping[str, Any]],
-        interactions: Iterable[Interaction] = (),
+        interactions: Iterable[Interaction | Mapping[str, Any]] = (),
         *,
         name: str = "rows",
         domain: str | None = None,
         cleaning: Cleaning | None = None,
     ) -> "Dataset":
-        """Build a data set from objects in memory, with the same cleaning as from files.
+        """Build a data set from objects or dicts in memory, with the same cleaning as from files.
 
         Raises:
-            DataError: the catalogue is empty.
+            DataError: the catalogue is empty, or a row is neither, or lacks a user or an item.
         """
-        rows = list(interactions)
-        raw = RawData(
-            name=name,
-            items=[item.model_dump() if isinstance(item, Item) else dict(item) for item in items],
-            users=[str(row.user_id) for row in rows],  # tables have numbers for ids
-            item_ids=[str(row.item_id) for row in rows],
-            ratings=[row.rating for row in rows],
-            timestamps=[row.timestamp for row in rows],
-        )
-        return cls.from_raw(raw, domain=domain, cleaning=cleaning)
+        return cls.from_raw(raw_of(items, interactions, name), domain=domain, cleaning=cleaning)
 
     def __repr__(self) -> str:
         return (

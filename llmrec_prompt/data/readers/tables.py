@@ -8,13 +8,12 @@ was shown to whom (see `data.impressions`). Knows nothing about cleaning.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.data.catalogue import LISTS
+from llmrec_prompt.data.catalogue import HALVES, LISTS
 from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.data.impressions import read_impressions
 from llmrec_prompt.data.readers.columns import (
@@ -33,8 +32,6 @@ from llmrec_prompt.errors import DataError, MissingExtra, first_line
 ITEM_FILES = ("items.jsonl", "items.csv", "items.parquet")
 LOG_FILES = ("interactions.csv", "interactions.parquet")
 IMPRESSIONS = "impressions.jsonl"
-HALVES = re.compile("[\\ud800-\\udfff]")
-"""Surrogates that have no partner, as where a text was cut within an emoji: JSON may hold them, UTF-8 not."""
 
 
 def read_tables(folder: Path) -> RawData:
