@@ -9,7 +9,8 @@ from typing import NamedTuple
 from llmrec_prompt.data.files import read_text
 from llmrec_prompt.errors import DataError
 
-OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+SIGNS = (";", "\t")
+"""What separates fields where the first line has it and no comma: so spreadsheets write in many languages."""
 END = ","
 """A line after the last one: it is a record of its own unless a quote is still open before it."""
 
@@ -25,21 +26,25 @@ class CsvRows(NamedTuple):
 def read_csv(path: Path) -> CsvRows:
     """Read a CSV file.
 
-    Within one line anything goes, such as the field `"Weird Al" X`. A record that goes over several lines has
-    to be correct, for it may be a quote that nobody closed and the rows that it took for text.
+    Commas separate fields, or else `SIGNS`. Within one line anything goes, such as the field `"Weird Al" X`.
+    A record that goes over several lines has to be correct, for it may be a quote that nobody closed and the
+    rows that it took for text.
 
     Raises:
         DataError: not UTF-8, not CSV, separated by something else, or a quote left open (names the line).
     """
     text = io.StringIO(read_text(path), newline="")
+    first = text.readline()
+    text.seek(0)
+    sign = next((sign for sign in SIGNS if sign in first and "," not in first), ",")
     lines: list[str] = []  # of the record that is being read
-    reader = csv.reader(_keeping(text, lines))
+    reader = csv.reader(_keeping(text, lines), delimiter=sign)
     rows: list[list[str]] = []
     several = 0
     try:
         for row in reader:
             if len(lines) > 1:
-                _check_long(row, lines, len(rows[0]) if rows else len(row))
+                _check_long(row, lines, sign, len(rows[0]) if rows else len(row))
                 several += 1
             rows.append(row)
             lines.clear()
@@ -57,12 +62,8 @@ def _check_separator(path: Path, header: list[str]) -> None:
     Raises:
         DataError: as said.
     """
-    others = [name for sign, name in OTHERS.items() if len(header) == 1 and sign in header[0]]
-    if others:
-        raise DataError(
-            f"{path} is separated by {others[0]}: its header is {header[0]!r}. Save it with commas, and with "
-            "points in numbers."
-        )
+    if len(header) == 1 and "|" in header[0]:
+        raise DataError(f"{path} is separated by bars: its header is {header[0]!r}. Save it with commas.")
 
 
 def _keeping(text: io.StringIO, lines: list[str]) -> Iterator[str]:
@@ -73,7 +74,7 @@ def _keeping(text: io.StringIO, lines: list[str]) -> Iterator[str]:
     yield END
 
 
-def _check_long(row: list[str], lines: list[str], width: int) -> None:
+def _check_long(row: list[str], lines: list[str], sign: str, width: int) -> None:
     """See that a record of several lines is one.
 
     Raises:
@@ -81,7 +82,7 @@ def _check_long(row: list[str], lines: list[str], width: int) -> None:
     """
     if lines[-1] == END:
         raise csv.Error("the file ends inside it")
-    list(csv.reader(lines, strict=True))
+    list(csv.reader(lines, strict=True, delimiter=sign))
     if len(row) != width:
         raise csv.Error(f"it has {len(row)} fields, the header {width}")
 

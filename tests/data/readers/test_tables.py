@@ -118,12 +118,31 @@ def test_an_unknown_item_is_shown_beside_a_known_one(tmp_path):
     assert Dataset.load(tmp_path).report.notes[words] == 2
 
 
-@pytest.mark.parametrize(("sign", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
-def test_another_separator_is_named(tmp_path, sign, name):
+def test_another_separator_is_named(tmp_path):
     write_jsonl(tmp_path / "items.jsonl", [{"item_id": "a", "title": "T"}])
-    write_lines(tmp_path / "interactions.csv", [sign.join(["user_id", "item_id"]), sign.join(["u", "a"])])
-    with pytest.raises(DataError, match=f"is separated by {name}.*Save it with commas"):
+    write_lines(tmp_path / "interactions.csv", ["user_id|item_id", "u|a"])
+    with pytest.raises(DataError, match=r"is separated by bars.*Save it with commas"):
         Dataset.load(tmp_path)
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_semicolons_and_tabs_as_spreadsheets_write_them(tmp_path, sign):
+    lines = ["item_id;title;categories", '1;"Cup, small";a|b', '2;"Two;', 'lines";', "3;Three;a, b"]
+    write_lines(tmp_path / "items.csv", [line.replace(";", sign) for line in lines], "utf-8-sig")
+    data = Dataset.load(tmp_path)
+    assert [(item.title, item.categories) for item in data.items] == [
+        ("Cup, small", ("a", "b")),
+        (f"Two{sign}\nlines", ()),
+        ("Three", ("a, b",)),
+    ]
+    write_lines(tmp_path / "items.csv", [sign.join(["item_id", "title"]), sign.join(["1", '"One'])])
+    with pytest.raises(DataError, match="the file ends inside it"):
+        Dataset.load(tmp_path)
+
+
+def test_commas_in_the_first_line_are_the_separator(tmp_path):
+    write_lines(tmp_path / "items.csv", ["item_id,title;or name,title", "1,x,T;U"])
+    assert Dataset.load(tmp_path).items[0].title == "T;U"
 
 
 def test_quotes_within_a_line_and_around_several_lines(tmp_path):
