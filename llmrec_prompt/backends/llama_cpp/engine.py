@@ -4,9 +4,12 @@ All knowledge of the ctypes bindings lives here, so that a change of theirs is a
 Knows nothing of prompts or scores.
 """
 
+import contextlib
 import ctypes
 import logging
-from collections.abc import Iterable, Sequence
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,28 @@ C.llama_log_set(_to_logging, ctypes.c_void_p(0))
 C.llama_backend_init()
 
 
+@contextlib.contextmanager
+def signals_after() -> Iterator[list[int]]:
+    """Inside, Ctrl-C and SIGTERM are put off to the end; gives the numbers of those that came so far.
+
+    Around calls that may log: what a signal raises inside a callback from C goes no further than that.
+    """
+    came: list[int] = []
+    own: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # no other thread is interrupted by signals
+        both = (signal.SIGINT, signal.SIGTERM)
+        own = {number: heed for number in both if callable(heed := signal.getsignal(number))}
+    for number in own:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield came
+    finally:
+        for number, heed in own.items():
+            signal.signal(number, heed)
+    for number in came[:1]:
+        signal.raise_signal(number)
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One batch entry: token id, its position, the sequence it belongs to, whether its output is wanted."""
@@ -59,7 +84,9 @@ class Model:
         # (ggml-org/llama.cpp#20824); without that they take the kernels of other processors.
         params.use_extra_bufts = not AMX
         params.n_gpu_layers = 999 if C.llama_supports_gpu_offload() else 0
-        self._model = C.llama_model_load_from_file(str(path).encode(), params)
+        with signals_after() as came:
+            params.progress_callback = C.llama_progress_callback(lambda *_: not came)
+            self._model = C.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise BackendError(f"llama.cpp cannot load {path}. Check that it is a complete GGUF file.")
         self._vocab = C.llama_model_get_vocab(self._model)
@@ -112,7 +139,8 @@ class Model:
         Raises:
             AdapterError: the file is missing or was made for another base.
         """
-        adapter = C.llama_adapter_lora_init(self._model, str(path).encode()) if path.is_file() else None
+        with signals_after():
+            adapter = C.llama_adapter_lora_init(self._model, str(path).encode()) if path.is_file() else None
         if not adapter:
             raise AdapterError(
                 f"llama.cpp cannot load the adapter {path} on this base. Give a GGUF LoRA of it."
@@ -146,7 +174,8 @@ class Context:
         params.no_perf = True
         if exact:  # llama.cpp's flash attention sums in half precision below 64 tokens a batch, not above
             params.flash_attn_type, params.type_k, params.type_v = 0, 0, 0  # off; F32 keys and values
-        self._ctx = C.llama_init_from_model(model._model, params)
+        with signals_after():
+            self._ctx = C.llama_init_from_model(model._model, params)
         if not self._ctx:
             raise BackendError(f"llama.cpp cannot make a context of {tokens} tokens. Ask for fewer.")
         self._memory = C.llama_get_memory(self._ctx)
@@ -167,7 +196,8 @@ class Context:
             batch.token[i], batch.pos[i] = token.id, token.position
             batch.n_seq_id[i], batch.seq_id[i][0] = 1, token.sequence
             batch.logits[i] = token.output
-        code = C.llama_decode(self._ctx, batch)
+        with signals_after():
+            code = C.llama_decode(self._ctx, batch)
         if code != 0:
             self.clear()
             reason = {1: "no room in the KV cache", 2: "aborted", -1: "invalid batch"}.get(
@@ -247,5 +277,7 @@ def requantize(source: Path, target: Path, *, kind: str, threads: int) -> None:
     """
     params = C.llama_model_quantize_default_params()
     params.ftype, params.allow_requantize, params.nthread = FILE_TYPES[kind], True, threads
-    if C.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params)) != 0:
+    with signals_after():
+        code = C.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
+    if code != 0:
         raise BackendError(f"llama.cpp cannot write {source} as {kind} into {target}.")
