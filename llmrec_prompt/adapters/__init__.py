@@ -8,8 +8,17 @@ from llmrec_prompt.adapters.card import (
     Source,
     all_terms,
 )
+from llmrec_prompt.adapters.embedded import is_twin, texts_in
 from llmrec_prompt.adapters.modelcard import readme, write_readme
-from llmrec_prompt.adapters.registry import Adapter, add, find, for_domain, list_adapters, remove
+from llmrec_prompt.adapters.registry import (
+    Adapter,
+    add,
+    find,
+    find_served,
+    for_domain,
+    list_adapters,
+    remove,
+)
 from llmrec_prompt.adapters.users import (
     count_users,
     hashes_of,
@@ -32,14 +41,17 @@ __all__ = [
     "all_terms",
     "count_users",
     "find",
+    "find_served",
     "for_domain",
     "hashes_of",
+    "is_twin",
     "list_adapters",
     "overlap",
     "read_users",
     "readme",
     "remove",
     "require_sound",
+    "texts_in",
     "user_hash",
     "verify",
     "write_readme",

@@ -116,7 +116,7 @@ class Card(_Part):
         """
         path = Path(folder) / CARD
         try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+            return cls.parse(path.read_text(encoding="utf-8"), path)
         except FileNotFoundError as error:
             raise AdapterError(
                 f"{folder} has no {CARD}. Give a folder that `llmrec adapt train` made."
@@ -125,10 +125,20 @@ class Card(_Part):
             raise AdapterError(f"{path} is not UTF-8: byte {error.start}.") from error
         except OSError as error:
             raise AdapterError(f"Cannot read {path}: {error.strerror}.") from error
+
+    @classmethod
+    def parse(cls, text: str, where: Path | str) -> "Card":
+        """The card that a text is; `where` it stood is for errors.
+
+        Raises:
+            AdapterError: it is no card.
+        """
+        try:
+            return cls.model_validate(yaml.safe_load(text))
         except yaml.YAMLError as error:
-            raise AdapterError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+            raise AdapterError(f"{where} is no YAML: {' '.join(str(error).split())}.") from error
         except ValidationError as error:
-            raise AdapterError(f"{path}: {complaints(error)}.") from error
+            raise AdapterError(f"{where}: {complaints(error)}.") from error
 
     def save(self, folder: Path | str) -> Path:
         """Write the card into an adapter folder; readers see the old file or the new one, never half."""

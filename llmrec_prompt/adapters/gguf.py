@@ -8,13 +8,14 @@ halves of a head.
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
+from llmrec_prompt.adapters.embedded import texts_of
 from llmrec_prompt.adapters.weights import Matrix, Pair, alpha_of, config_faults, read_config, read_pairs
 from llmrec_prompt.cache import cache_dir, content_key, file_hash, whole_file
 from llmrec_prompt.errors import AdapterError, MissingExtra
@@ -68,13 +69,14 @@ class Shape:
         return cls(architecture, int(heads), int(kv_heads))
 
 
-def write_twin(folder: Path, out: Path, shape: Shape) -> Path:
+def write_twin(folder: Path, out: Path, shape: Shape, *, told: bool = True) -> Path:
     """Write the GGUF twin of a PEFT folder; `out` appears whole or not at all.
 
     Args:
         folder: with adapter_config.json and adapter_model.safetensors.
         out: the file to write.
         shape: of the base it shall be loaded on.
+        told: put card and users into the file, so that it is the same adapter where the folder is not.
 
     Raises:
         AdapterError: the adapter is of a kind llama.cpp cannot load.
@@ -85,12 +87,13 @@ def write_twin(folder: Path, out: Path, shape: Shape) -> Path:
     if faults := config_faults(config):
         raise AdapterError(f"The adapter {folder} has no GGUF form: {'; '.join(faults)}.")
     pairs = read_pairs(folder)
+    texts = texts_of(folder) if told else {}
     with whole_file(out) as partial:
-        _write(partial, pairs, alpha_of(config), shape)
+        _write(partial, pairs, shape, alpha_of(config), texts)
     return out
 
 
-def _write(path: Path, pairs: list[Pair], alpha: float, shape: Shape) -> None:
+def _write(path: Path, pairs: list[Pair], shape: Shape, alpha: float, texts: Mapping[str, str]) -> None:
     try:
         from gguf import GGUFWriter
     except ImportError as error:
@@ -99,6 +102,8 @@ def _write(path: Path, pairs: list[Pair], alpha: float, shape: Shape) -> None:
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", alpha)
+    for key, text in texts.items():
+        writer.add_string(key, text)
     for pair in pairs:
         name = f"blk.{pair.layer}.{LINEARS[pair.linear]}.weight"
         writer.add_tensor(f"{name}.lora_a", pair.a)
@@ -149,9 +154,9 @@ def twin(folder: Path, shape: Shape) -> Iterator[Path]:
     if path.is_file():
         yield path
         return
-    with tempfile.TemporaryDirectory() as spare:
+    with tempfile.TemporaryDirectory() as spare:  # not told: folders with the same weights share a twin
         try:
-            made = write_twin(folder, path, shape)
+            made = write_twin(folder, path, shape, told=False)
         except OSError:
-            made = write_twin(folder, Path(spare) / path.name, shape)
+            made = write_twin(folder, Path(spare) / path.name, shape, told=False)
         yield made

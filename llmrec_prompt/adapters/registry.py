@@ -12,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from llmrec_prompt.adapters.card import CARD, CONFIG, README, USERS, WEIGHTS, Card
+from llmrec_prompt.adapters.embedded import is_twin, texts_in
 from llmrec_prompt.cache import file_stamp, whole_folder
 from llmrec_prompt.errors import AdapterError, UnknownName
 from llmrec_prompt.hub import snapshot
@@ -25,7 +26,7 @@ HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter: where its files are, and its card."""
+    """An adapter: where its files are (a folder, or a GGUF twin), and its card."""
 
     folder: Path
     card: Card
@@ -91,6 +92,8 @@ def find(what: str | Path, base_hash: str | None = None) -> Adapter:
         MissingExtra: a hub id, but huggingface_hub is not installed.
     """
     folder = Path(what).expanduser()
+    if is_twin(folder) and folder.is_file():
+        raise AdapterError(f"{folder} is an adapter in GGUF form, which can only rank. Give its PEFT folder.")
     if Path(what).name == str(what) and not (folder / CARD).is_file():
         known = list_adapters()
         if str(what) not in known:
@@ -100,6 +103,27 @@ def find(what: str | Path, base_hash: str | None = None) -> Adapter:
         adapter = Adapter(folder.absolute(), Card.load(folder))
     else:
         adapter = download(str(what))
+    if base_hash is not None:
+        adapter.card.check_base(base_hash)
+    return adapter
+
+
+def find_served(what: str | Path, base_hash: str | None = None) -> Adapter:
+    """The same where an adapter is only to rank: then it may be a GGUF twin, too.
+
+    Raises:
+        UnknownName, AdapterError, MissingExtra: as `find`.
+        AdapterError: a GGUF file that holds no card.
+    """
+    if not is_twin(what):
+        return find(what, base_hash)
+    path = Path(what).expanduser().absolute()
+    text = texts_in(path).get(CARD)
+    if text is None:
+        raise AdapterError(
+            f"{path} holds no card. Export it with `llmrec adapters export NAME --gguf {path.name}`."
+        )
+    adapter = Adapter(path, Card.parse(text, path))
     if base_hash is not None:
         adapter.card.check_base(base_hash)
     return adapter

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from llmrec_prompt.adapters.card import USERS
+from llmrec_prompt.adapters.embedded import is_twin, texts_in
 from llmrec_prompt.cache import content_key, write_atomically
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import AdapterError
@@ -49,11 +50,14 @@ def write_users(folder: Path | str, hashes: Iterable[str]) -> Path:
 
 
 def read_users(folder: Path | str) -> frozenset[str]:
-    """The hashes of the users an adapter was trained on; none where it has no such file.
+    """The hashes of the users an adapter (a folder or a GGUF twin) was trained on; none where it names none.
 
     Raises:
         AdapterError: the file is no text.
+        MissingExtra: a GGUF twin, and the gguf package is not installed.
     """
+    if is_twin(folder) and Path(folder).is_file():
+        return frozenset(texts_in(Path(folder)).get(USERS, "").split())
     path = Path(folder) / USERS
     try:
         return frozenset(path.read_text(encoding="utf-8").split())

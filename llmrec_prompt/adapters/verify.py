@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from llmrec_prompt.adapters.card import CARD, CONFIG, README, USERS, WEIGHTS, Card
+from llmrec_prompt.adapters.embedded import is_twin
+from llmrec_prompt.adapters.registry import find_served
 from llmrec_prompt.adapters.users import LIKES, count_users, read_users
 from llmrec_prompt.adapters.weights import config_faults, read_config, read_pairs
 from llmrec_prompt.cache import file_hash
@@ -31,7 +33,7 @@ def verify(folder: Path | str, base_hash: str | None = None) -> list[Check]:
     """Look an adapter over without loading a model.
 
     Args:
-        folder: of the adapter.
+        folder: of the adapter, or its GGUF twin; the weights of that are compared when it is exported.
         base_hash: `ModelInfo.hash` of a model it shall fit; not checked if None.
     """
     return list(_checks(Path(folder), base_hash))
@@ -50,16 +52,15 @@ def require_sound(folder: Path | str) -> None:
 
 
 def _checks(folder: Path, base_hash: str | None) -> Iterator[Check]:
-    looks: dict[str, Callable[[Path], str]] = {"files": _files, "lora": _lora, "weights": _weights}
+    twin = is_twin(folder)
+    looks: dict[str, Callable[[Path], str]]
+    looks = {} if twin else {"files": _files, "lora": _lora, "weights": _weights}
     try:
-        card = Card.load(folder)
+        card = find_served(folder).card if twin else Card.load(folder)
         yield Check("card", True, f"{card.name}, for {card.domain}, serves mode {card.mode}")
-        looks |= {
-            "hash": lambda f: _hash(f, card),
-            "shape": lambda f: _shape(f, card),
-            "templates": lambda _: _templates(card),
-            "users": lambda f: _users(f, card),
-        }
+        if not twin:
+            looks |= {"hash": lambda f: _hash(f, card), "shape": lambda f: _shape(f, card)}
+        looks |= {"templates": lambda _: _templates(card), "users": lambda f: _users(f, card)}
         if base_hash is not None:
             looks["base"] = lambda _: _base(card, base_hash)
     except AdapterError as error:

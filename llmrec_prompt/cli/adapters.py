@@ -10,6 +10,7 @@ from llmrec_prompt.adapters import (
     add,
     count_users,
     find,
+    find_served,
     list_adapters,
     read_users,
     remove,
@@ -66,7 +67,7 @@ def summary(adapter: Adapter) -> dict[str, Any]:
 @app.command()
 def show(name: Name, as_json: o.AsJson = False) -> None:
     """The card of an adapter: base, data, licence, metrics. Example: `llmrec adapters show movies`."""
-    adapter = find(name)
+    adapter = find_served(name)
     facts = {"folder": str(adapter.folder), "users_trained_on": count_users(read_users(adapter.folder))}
     facts |= adapter.card.model_dump(mode="json", exclude_none=True)
     if as_json:
@@ -126,7 +127,7 @@ def verify_(
     as_json: o.AsJson = False,
 ) -> None:
     """Files, weights, card, templates; exit 1 if a check fails. Example: `llmrec adapters verify movies`."""
-    folder = Path(name) if Path(name).is_dir() and "/" in name else find(name).folder
+    folder = Path(name) if Path(name).is_dir() and "/" in name else find_served(name).folder
     base_hash = load_backend(model).info.hash if model else None
     checks = verify(folder, base_hash)
     if as_json:

@@ -1,15 +1,22 @@
 """Adapters swapped on one loaded model: what is found, checked and put in force, and what each one leaves."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from llmrec_prompt.adapters import Card, find, for_domain
+from llmrec_prompt.adapters import Card, find_served, for_domain, is_twin, texts_in
 from llmrec_prompt.adapters.card import CARD, CONFIG
 from llmrec_prompt.backends import Backend, PinnedBackend, turns_of
 from llmrec_prompt.rank.building import Rankers
 
 AUTO = "auto"
 """Stands for the adapter that serves the domain on the model, or for none where there is none."""
+UNKNOWN = (
+    "The adapter %s has no card: its mode, base, templates and users are not known, so it serves the modes "
+    "of the bare model and no leak is found. Give the folder that `llmrec adapt train` made, or a GGUF file "
+    "that `llmrec adapters export` wrote."
+)
+log = logging.getLogger(__name__)
 
 
 class Swap:
@@ -75,6 +82,8 @@ class Swap:
         identity = turns_of(self._loaded).take_up(self._loaded, path)
         known, rankers = self._made.get(path, ("", self._base))
         if known != identity or rankers.card != card:  # new here, or trained anew at the same place
+            if card is None:
+                log.warning(UNKNOWN, path)
             rankers = self._base.under(lambda: PinnedBackend(self._loaded, path), card)
             self._made[path] = identity, rankers
         return rankers
@@ -83,14 +92,21 @@ class Swap:
 def find_adapter(what: str, model_hash: str) -> tuple[str, Card | None]:
     """Path and card of an adapter for a model.
 
-    A PEFT folder without a card and a GGUF file are taken as they are: there is nothing to check.
+    A PEFT folder or a GGUF file without a card is taken as it is: there is nothing to check.
 
     Raises:
         UnknownName: there is no such adapter.
-        AdapterError: it was trained on another base, or its card cannot be read.
+        AdapterError: it was trained on another base, or its card or the file cannot be read.
+        MissingExtra: a GGUF file, and the gguf package is not installed.
     """
     path = Path(what).expanduser()
-    if path.suffix == ".gguf" or ((path / CONFIG).is_file() and not (path / CARD).exists()):
+    if _without_card(path):
         return str(path), None
-    found = find(what, base_hash=model_hash)
+    found = find_served(what, base_hash=model_hash)
     return str(found.folder), found.card
+
+
+def _without_card(path: Path) -> bool:
+    if is_twin(path):
+        return CARD not in texts_in(path)
+    return (path / CONFIG).is_file() and not (path / CARD).exists()

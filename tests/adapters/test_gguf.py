@@ -32,6 +32,8 @@ def test_a_twin_holds_every_matrix_under_its_name(tmp_path):
         "general.type": "adapter",
         "adapter.type": "lora",
         "adapter.lora.alpha": 8.0,
+        "llmrec.card": (folder / "card.yaml").read_text(),
+        "llmrec.users": (folder / "users.txt").read_text(),
     }
     source = tensors()
     assert len(found) == len(source) == 28
@@ -149,7 +151,7 @@ def test_a_twin_is_made_once(cache, tmp_path):
 
 def test_many_at_once_make_one_whole_file(cache, tmp_path):
     folder = write_adapter(tmp_path / "a")
-    expected = write_twin(folder, tmp_path / "expected.gguf", LLAMA).read_bytes()
+    expected = write_twin(folder, tmp_path / "expected.gguf", LLAMA, told=False).read_bytes()
     start, seen = threading.Barrier(8), []
 
     def one():

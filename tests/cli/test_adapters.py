@@ -131,6 +131,10 @@ def test_export_writes_a_twin_that_both_engines_agree_on(llmrec, tmp_path):
     assert words[words.index("--lora") + 1] == str(out)
     assert out.is_file()
     assert f"toy-movies={tmp_path / 'run'}" in shlex.split(done.json["vllm"])
+    shown = llmrec("adapters", "show", out, "--json").json
+    assert (shown["folder"], shown["users_trained_on"], shown["mode"]) == (str(out), 2, "encoder")
+    assert llmrec("adapters", "verify", out, "--model", "smollm2").code == 0
+    assert llmrec("adapters", "add", out).err.startswith(f"Error: {out} is an adapter in GGUF form")
     human = llmrec("adapters", "export", tmp_path / "run", "--gguf", out, "--no-check")
     assert human.code == 0
     assert "Not compared with peft" in human.err

@@ -2,11 +2,14 @@ import shutil
 
 import pytest
 
+from llmrec_prompt.adapters import Card
+from llmrec_prompt.adapters.gguf import Shape, write_twin
 from llmrec_prompt.backends import adapter_identity
 from llmrec_prompt.errors import AdapterError, UnknownName
 from llmrec_prompt.rank import WEIGHTS, Rankers, Swap, combine, rank
 from llmrec_prompt.scorers import Ingredients
 
+from ..adapters.made import write_adapter
 from .toys import States, adapter_folder, card, dataset, items, prompter
 
 DATA = dataset("abcdef", "u1 a b c\nu2 b c d\nu3 c d e\n")
@@ -140,6 +143,27 @@ def test_a_folder_without_a_card_is_taken_as_it_is(tmp_path):
     assert said.settings["untrained"] is True
     assert given.rankers.card is None
     assert given.rankers.ranker("auto").name == "fused"
+
+
+def test_an_exported_twin_serves_the_mode_it_was_trained_for(tmp_path, caplog):
+    pytest.importorskip("gguf", reason="GGUF twins are NOT TESTED: the extra [local] is not installed")
+    folder = write_adapter(tmp_path / "films", card(name="films"))
+    out = str(write_twin(folder, tmp_path / "films.gguf", Shape("llama", 2, 1)))
+    given = swap(States(), out)
+    assert given.rankers.card == Card.load(folder)
+    assert given.rankers.ranker("auto").name == "encoder"
+    assert given.backend.adapter == out
+    assert caplog.messages == []
+    foreign = write_adapter(tmp_path / "far", card(name="far", base={"ref": "smollm2", "hash": "0" * 16}))
+    with pytest.raises(AdapterError, match="trained on smollm2"):
+        given.use(str(write_twin(foreign, tmp_path / "far.gguf", Shape("llama", 2, 1))))
+    (folder / "card.yaml").unlink()
+    for _ in range(2):
+        given.use(str(write_twin(folder, tmp_path / "plain.gguf", Shape("llama", 2, 1))))
+        given.use(None)
+    assert given.rankers.card is None
+    (said,) = caplog.messages
+    assert "plain.gguf has no card" in said
 
 
 def test_a_failed_swap_leaves_the_adapter_in_use(folders, tmp_path):
