@@ -41,7 +41,7 @@ class AskingRanker(ModelRanker):
             )
         events = Counter(foreign_domain(self._card, self._prompter))
         answer, shown = within_context(lambda show: ask(show, events), self._most_shown(history), events)
-        events["text_cut"] += self._prompter.cut([*history[-shown:], *candidates])
+        events.update(self._prompter.events_of([*history[-shown:], *candidates]))
         return answer, events, {"history_shown": shown, "history_total": len(history)}
 
     def _most_shown(self, history: History) -> int:

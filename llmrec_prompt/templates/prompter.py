@@ -213,12 +213,12 @@ class Prompter:
         name = self._about_name if source is None else f"{self.domain.name}/domain.yaml: about"
         return " ".join(self._of_item(item, self._view(item, None), name, None, source=source).split())
 
-    def cut(self, items: Sequence[Item]) -> int:
-        """How many texts were cut to fit in the lines of these items."""
+    def events_of(self, items: Sequence[Item]) -> Counter[str]:
+        """What happens in the lines of these items: texts cut to fit, values missing."""
         events: Counter[str] = Counter()
         for item in items:
             self.line(item, events)
-        return events["text_cut"]
+        return events
 
     def item(self, item: Item, events: Counter[str] | None = None) -> str:
         """The item alone, as the encoder mode reads it: its state is taken at the line end that comes last.

@@ -6,6 +6,7 @@ of filters, joining and nesting over and over) is refused.
 """
 
 import functools
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sized
 from difflib import get_close_matches
@@ -62,16 +63,23 @@ class Unknown(StrictUndefined):
         return message
 
 
+class _Run(threading.local):
+    """What belongs to one run of a template, in a sandbox that several threads use."""
+
+    deadline = 0.0
+    missing = 0
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """The environment every template of this library runs in.
 
-    A value that is missing (None) is printed as nothing; `missing` counts those of the latest run.
+    A value that is missing (None) is printed as nothing; `missing` counts them.
     """
 
     intercepted_binops = frozenset({"*", "**", "%", "+"})
 
     def __init__(self, loader: BaseLoader) -> None:
-        self.missing = 0
+        self._own = _Run()
         super().__init__(
             loader=loader,
             undefined=Unknown,
@@ -85,7 +93,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         known |= {name: _of_text(known[name], self.shown) for name in TEXT_FILTERS}
         self.filters = {name: _bounded(f) for name, f in known.items() if name in FILTERS}
         self.globals = {"range": _short_range}
-        self._deadline = 0.0
         self._snippets: dict[str, Template] = {}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -98,16 +105,21 @@ class Sandbox(ImmutableSandboxedEnvironment):
         tree.set_environment(self)
         return tree
 
+    @property
+    def missing(self) -> int:
+        """Missing values that the latest run of this thread printed."""
+        return self._own.missing
+
     def tick(self) -> None:
         """Look at the clock."""
-        if time.monotonic() > self._deadline:
+        if time.monotonic() > self._own.deadline:
             raise SecurityError(f"it takes longer than {MAX_SECONDS:g} s")
 
     def shown(self, value: Any) -> Any:
         """What is printed of a value: the word None says nothing of an item, so what is missing is empty."""
         if value is not None:
             return value
-        self.missing += 1
+        self._own.missing += 1
         return ""
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -155,8 +167,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         Raises:
             TemplateError: missing, malformed, undefined variable, or over the limits; in one line.
         """
-        self._deadline = time.monotonic() + MAX_SECONDS
-        self.missing = 0
+        self._own.deadline, self._own.missing = time.monotonic() + MAX_SECONDS, 0
         parts: list[str] = []
         size = 0
         try:

@@ -36,6 +36,13 @@ def test_history_that_does_not_fit_is_dropped_and_counted():
     assert scored.settings["history_shown"] == 1
 
 
+def test_values_that_are_missing_from_a_line_are_counted():
+    scored = YesNoRanker(FakeBackend(taste), prompter(item="{{ item.title }}{{ item.price }}")).score(
+        HISTORY, CANDIDATES
+    )
+    assert scored.events == {"field_missing": 6}
+
+
 class Bounded(FakeBackend):
     def choose(self, prompts, labels):
         longest = max(map(self.count_tokens, prompts))

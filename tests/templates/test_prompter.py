@@ -1,4 +1,5 @@
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -301,3 +302,11 @@ def test_an_item_template_that_says_nothing_is_an_error(tmp_path):
     write_template(tmp_path, "shop/item.j2", "{# nothing #}\n")
     with pytest.raises(TemplateError, match="says nothing"):
         Prompter(domain(), prompts=tmp_path).item(items("A")[0])
+
+
+def test_threads_count_what_is_missing_each_for_itself():
+    prompter = Prompter(domain(item="{{ item.title }}{{ item.price }}"))
+    sizes = [n % 5 + 1 for n in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda n: prompter.history(items(*"ABCDE"[:n])).events["field_missing"], sizes)
+    assert list(found) == sizes
