@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.settings import change, read_settings
+from llmrec_prompt.evaluate.settings import NAME, change, fault, read_settings
 from llmrec_prompt.templates.prompter import LABELS
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -68,7 +68,7 @@ class Lora(_Strict):
 class Stage(_Strict):
     """One run of training; the next stage starts from its adapter."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     sources: tuple[Source, ...] = Field(min_length=1)
     domain: str | None = None
     """Whose adapter it is; the only source's domain, or `general` for several."""
@@ -179,6 +179,4 @@ class Recipe(_Strict):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "file"
-            raise ConfigError(f"{where}: {place}: {first['msg']} (found {first['input']!r:.60}).") from error
+            raise ConfigError(f"{where}: {fault(error, cls)}") from error

@@ -1,11 +1,16 @@
 """Files of settings, such as suites and recipes: YAML in, a mapping out."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
-from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.errors import ConfigError, UnknownName
+
+NAME = r"^[a-z0-9][a-z0-9._-]*$"
+"""What a name may be that becomes a file's."""
 
 
 def read_settings(path: str | Path, what: str, keys: str) -> dict[str, Any]:
@@ -43,3 +48,41 @@ def change(content: Any, dotted: str, value: Any) -> None:
         raise ConfigError(
             f"There is nothing at {dotted!r} to change. Write for example stages.0.steps=100."
         ) from error
+
+
+def fault(error: ValidationError, model: type[BaseModel], within: str = "") -> str:
+    """The first thing that is wrong, in one line; an unknown key, told before all else, says which there are.
+
+    Args:
+        error: what pydantic found.
+        model: the kind of settings that it read.
+        within: the key under which these settings stand, if any.
+    """
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    above = (within,) if within else ()
+    place = ".".join(map(str, (*above, *first["loc"])))
+    if first["type"] == "extra_forbidden":
+        return str(UnknownName("key", place, [".".join([*above, key]) for key in _keys(model, first["loc"])]))
+    if first["type"] == "missing":
+        return f"{place} is missing."
+    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    if first.get("ctx", {}).get("pattern") == NAME:
+        message = "A name is lower-case letters, digits and . _ -, such as my-shop"
+    told = not first["loc"] or (first["type"] == "value_error" and isinstance(first["input"], dict))
+    found = "" if told else f" (found {first['input']!r:.60})"
+    return f"{place + ': ' if place else ''}{message}{found}."
+
+
+def _keys(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
+    """What could have been written there, as dotted paths."""
+    for step in place[:-1]:
+        if isinstance(step, str):
+            model = _models(model.model_fields[step].annotation)[0]
+    return [".".join(map(str, [*place[:-1], key])) for key in model.model_fields]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The kinds of settings in a field's type, such as those in a tuple of them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]

@@ -1,7 +1,7 @@
 """A suite of `llmrec eval run`: data x protocols x negatives x rankers x models x adapters x templates."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from llmrec_prompt.evaluate.plan import ALL, Plan
 from llmrec_prompt.evaluate.protocols import PROTOCOLS
 from llmrec_prompt.evaluate.rates import uses_model
 from llmrec_prompt.evaluate.reports.sheet import told_apart
-from llmrec_prompt.evaluate.settings import read_settings
+from llmrec_prompt.evaluate.settings import NAME, fault, read_settings
 from llmrec_prompt.rank import check_mode
 
 SHORT = {"data": "data", "protocols": "protocol", "adapters": "adapter"}
@@ -82,7 +82,7 @@ class Source(_Strict):
 class Suite(_Strict):
     """Everything that could change a number; each list is one side of the product."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     data: tuple[Source, ...] = Field(min_length=1)
     protocols: tuple[Asked, ...] = Field(default=(Asked(protocol="leave-last-out"),), min_length=1)
     negatives: tuple[str, ...] = Field(default=("uniform",), min_length=1)
@@ -155,27 +155,7 @@ class Suite(_Strict):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise ConfigError(f"{where}: {_fault(error, content)}") from error
-
-
-def _fault(error: ValidationError, content: Mapping[str, Any]) -> str:
-    """The first thing that is wrong, in one line; an unknown key says which there are."""
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return str(UnknownName("key", place, _keys(first["loc"])))
-    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
-    found = "" if not place or first["input"] is content else f" (found {first['input']!r:.60})"
-    return f"{place + ': ' if place else ''}{message}{found}."
-
-
-def _keys(place: Sequence[int | str]) -> list[str]:
-    """What could have been written there."""
-    parts: dict[str, type[BaseModel]] = {"data": Source, "protocols": Asked, "adapters": Adapted}
-    parts["templates"] = Template
-    inner = [str(part) for part in place[:-1] if isinstance(part, str)]
-    known = parts[inner[-1]] if inner else Suite
-    return [".".join(map(str, [*place[:-1], key])) for key in known.model_fields]
+            raise ConfigError(f"{where}: {fault(error, cls)}") from error
 
 
 @dataclass(frozen=True, slots=True)

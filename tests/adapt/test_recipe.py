@@ -35,6 +35,25 @@ def test_what_cannot_be_meant_is_named(changes, message):
         Recipe.parse(plain(**changes))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (plain(stpes=6), "Unknown key 'stages.0.stpes'. Did you mean 'stages.0.steps'?"),
+        (plain(sources=[{"dat": "x"}]), "'stages.0.sources.0.dat'. Did you mean 'stages.0.sources.0.data'?"),
+        ({**plain(), "lora": {"layer": 2}}, "Unknown key 'lora.layer'. Did you mean 'lora.layers'?"),
+        ({"base": "smollm2", "stage": []}, "Unknown key 'stage'. Did you mean 'stages'?"),
+        ({"base": "smollm2"}, "recipe: stages is missing."),
+        (plain(name="My Shop"), "digits and . _ -, such as my-shop (found 'My Shop')."),
+        (plain(objectives={}), "recipe: stages.0: objectives [] must be among encode, next_item"),
+    ],
+)
+def test_a_slip_is_named_as_in_a_suite(content, message):
+    with pytest.raises(ConfigError) as caught:
+        Recipe.parse(content)
+    assert message in str(caught.value)
+    assert "{" not in str(caught.value)
+
+
 def test_targets_are_linear_layers():
     with pytest.raises(ConfigError, match="q_proj"):
         Recipe.parse({**plain(), "lora": {"targets": ["lm_head"]}})

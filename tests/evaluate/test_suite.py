@@ -94,7 +94,10 @@ def test_a_product_of_everything_asks_rankers_without_a_model_once():
         ({"seed": -1}, "seed: Input should be greater than or equal to 0 (found -1)"),
         ({"users": 0}, "users: Input should be greater than or equal to 1 (found 0)"),
         ({"candidates": "many"}, "candidates: Input should be a valid integer"),
-        ({"name": "A suite"}, "name: String should match pattern"),
+        (
+            {"name": "A suite"},
+            "name: A name is lower-case letters, digits and . _ -, such as my-shop (found 'A suite')",
+        ),
     ],
 )
 def test_a_suite_that_cannot_be_meant_is_one_line(tmp_path, change, words):

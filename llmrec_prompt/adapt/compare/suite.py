@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from llmrec_prompt.adapt.recipe import Lora, Source, Stage
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.settings import change, read_settings
+from llmrec_prompt.evaluate.settings import NAME, change, fault, read_settings
 
 DEFAULT = (
     "base",
@@ -59,7 +59,7 @@ class Composition(_Strict):
 class Suite(_Strict):
     """Everything that could change a number."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     data: str
     """The target; relative to the working directory."""
     domain: str | None = None
@@ -165,12 +165,7 @@ class Suite(_Strict):
         try:
             return cls.model_validate({"name": name, **content})
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "suite"
-            found = (
-                "" if first["input"] is content or not first["loc"] else f" (found {first['input']!r:.60})"
-            )
-            raise ConfigError(f"{path}: {place}: {first['msg']}{found}.") from error
+            raise ConfigError(f"{path}: {fault(error, cls)}") from error
 
 
 def _check_stage(place: str, values: dict[str, Any]) -> None:
@@ -181,5 +176,4 @@ def _check_stage(place: str, values: dict[str, Any]) -> None:
     try:
         Stage.model_validate({"name": "x", "sources": [{"data": "x"}], **values})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{place}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ValueError(fault(error, Stage, place)) from error

@@ -59,7 +59,7 @@ def test_few_shots_have_few_validation_users(tmp_path, shots, validation):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"shot": [1]}, "shot: Extra inputs"),
+        ({"shot": [1]}, "Unknown key 'shot'. Did you mean 'shots'?"),
         ({"methods": ["bert"]}, "'bert' must be among base"),
         ({"methods": ["base", "base"]}, "name something twice"),
         ({"shots": [-1]}, "0 or more, or all"),
@@ -68,7 +68,11 @@ def test_few_shots_have_few_validation_users(tmp_path, shots, validation):
         ({"sources": [], "methods": ["composed"]}, "'composed' needs sources"),
         ({"methods": ["adversarial"]}, "'adversarial' needs replay"),
         ({"recipe": "general.yaml"}, "not both"),
-        ({"stage": {"stepps": 3}}, "stage.stepps: Extra inputs"),
+        ({"stage": {"stepps": 3}}, "Unknown key 'stage.stepps'. Did you mean 'stage.steps'?"),
+        ({"composed": {"from": []}}, "Unknown key 'composed.from'"),
+        ({"lora": {"rr": 4}}, "Unknown key 'lora.rr'. Did you mean 'lora.r'?"),
+        ({"name": "My suite"}, "name: A name is lower-case letters"),
+        ({"data": None}, "data: Input should be a valid string (found None)"),
         ({"stage": {"sources": []}}, "stage.sources is decided by the comparison"),
         ({"catalogue": {"lr": -1}}, "catalogue.lr"),
         ({"composed": {"method": "average"}}, "composed.method"),
