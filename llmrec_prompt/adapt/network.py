@@ -40,6 +40,7 @@ class Network(nn.Module):  # type: ignore[misc]
     Raises:
         AdapterError: `start` has another rank, scale or targets than `lora`, or layers that it has not.
         BackendError: a kind of model that cannot be cut in two, as its own forward shows.
+        ConfigError: `lora` asks for more layers than there are.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Network(nn.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         depth = model.config.num_hidden_layers
-        self.first = depth - min(lora.layers or depth, depth)
+        self.first = lora.first_layer(depth)
         config = LoraConfig(
             r=lora.r,
             lora_alpha=lora.alpha,

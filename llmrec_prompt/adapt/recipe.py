@@ -64,6 +64,21 @@ class Lora(_Strict):
             raise ValueError(f"targets {list(self.targets)} must be among {', '.join(LINEARS)}")
         return self
 
+    def first_layer(self, depth: int) -> int:
+        """The lowest layer to train of a base with `depth` layers, counted from 0.
+
+        Raises:
+            ConfigError: the base has fewer layers than are asked for.
+        """
+        if self.layers is None:
+            return 0
+        if self.layers > depth:
+            raise ConfigError(
+                f"lora.layers is {self.layers}, but the base has {depth} layers. Give 1 to {depth}, or leave "
+                "it out to train all."
+            )
+        return depth - self.layers
+
 
 class Stage(_Strict):
     """One run of training; the next stage starts from its adapter."""

@@ -8,7 +8,7 @@ pytest.importorskip("peft", reason="training is NOT TESTED: the extra [hf] is no
 
 from llmrec_prompt.adapt.network import Network, half, load_base  # noqa: E402
 from llmrec_prompt.adapt.recipe import Lora  # noqa: E402
-from llmrec_prompt.errors import BackendError, MissingExtra  # noqa: E402
+from llmrec_prompt.errors import BackendError, ConfigError, MissingExtra  # noqa: E402
 
 TEXTS = [(5, 9, 11, 40, 7), (8, 8), (301, 12, 13)]
 
@@ -30,6 +30,11 @@ def test_states_are_the_models_own_whatever_part_is_trained(model, layers):
     for own, text, row in zip(wanted, TEXTS, states, strict=True):
         torch.testing.assert_close(row[: len(text)], own, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(network.ends(TEXTS)[1], wanted[1][-1], rtol=1e-4, atol=1e-5)
+
+
+def test_more_layers_than_there_are_is_refused_and_says_both_numbers(model):
+    with pytest.raises(ConfigError, match=r"lora.layers is 99, but the base has 2 layers"):
+        Network(model, Lora(layers=99))
 
 
 def test_only_the_upper_layers_learn(model):

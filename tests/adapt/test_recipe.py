@@ -1,6 +1,7 @@
 import pytest
 
 from llmrec_prompt.adapt import Recipe
+from llmrec_prompt.adapt.recipe import Lora
 from llmrec_prompt.errors import ConfigError
 
 
@@ -57,6 +58,12 @@ def test_a_slip_is_named_as_in_a_suite(content, message):
 def test_targets_are_linear_layers():
     with pytest.raises(ConfigError, match="q_proj"):
         Recipe.parse({**plain(), "lora": {"targets": ["lm_head"]}})
+
+
+def test_layers_are_the_last_of_those_there_are():
+    assert [Lora(layers=n).first_layer(30) for n in (None, 1, 30)] == [0, 29, 0]
+    with pytest.raises(ConfigError, match=r"lora.layers is 99, but the base has 30 layers. Give 1 to 30"):
+        Lora(layers=99).first_layer(30)
 
 
 def test_values_change_by_dotted_path():
