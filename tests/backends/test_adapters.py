@@ -250,6 +250,20 @@ def test_odd_adapters_are_refused_and_change_nothing(
     assert scores(hf, None) == before
 
 
+@pytest.mark.hf
+def test_only_for_what_does_not_fit_another_training_is_advised(
+    hf: Backend, weights: list[dict], tmp_path: Path
+) -> None:
+    missing_layer(tmp_path / "a", weights[0])
+    with pytest.raises(AdapterError, match=r"weights missing.*Train one for this model\.$"):
+        hf.use(str(tmp_path / "a"))
+    write_peft(tmp_path / "b", weights[0])
+    path = tmp_path / "b" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"r": "eight"}))
+    with pytest.raises(AdapterError, match=r"Look it over with `llmrec adapters verify .*b`\.$"):
+        hf.use(str(tmp_path / "b"))
+
+
 @pytest.mark.llama
 def test_llama_refuses_what_is_no_adapter(engine: Callable[[str], Backend], tmp_path: Path) -> None:
     llama = engine("llama-smollm2-f32")

@@ -19,6 +19,8 @@ except ImportError as error:
     raise MissingExtra("The hf backend", "hf") from error
 
 PREFIX = "base_model.model."
+MISFITS = ("weights missing", "size mismatch", "not found in the base model")
+"""What an error says where an adapter is for another network: ours, torch's and peft's words."""
 
 
 class Adapters:
@@ -93,7 +95,7 @@ class Adapters:
             if self._peft is not None and name in self._peft.peft_config:
                 self._peft.delete_adapter(name)
             raise AdapterError(
-                f"peft cannot put the adapter {folder} on this base: {first_line(error)}. Train another."
+                f"peft cannot put the adapter {folder} on this base: {_reason(error, folder)}"
             ) from error
         finally:
             self._model.eval()  # fresh layers are in training mode, with dropout
@@ -115,6 +117,14 @@ class Adapters:
         missing = [key for key in found.missing_keys if f".{name}." in key]
         if missing or found.unexpected_keys:
             raise ValueError(f"{len(missing)} weights missing, {len(found.unexpected_keys)} left over")
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """What happened and what to do; another adapter helps only where this one does not fit the base."""
+    if any(words in str(error) for words in MISFITS):
+        return f"{first_line(error)}. Train one for this model."
+    name = type(error).__name__
+    return f"{name}: {first_line(error)}. Look it over with `llmrec adapters verify {folder}`."
 
 
 def _in_force(layer: Any) -> str | None:
