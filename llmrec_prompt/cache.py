@@ -153,6 +153,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Gives an empty folder to fill, which at the end becomes `path`; nothing is left of it on an error.
 
+    Its files may then be read by whoever may read the folder: safetensors makes them for their owner alone.
+
     Raises:
         OSError: it cannot be written there, or there is such a folder already: remove it first.
     """
@@ -160,6 +162,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
+        for file in partial.iterdir():
+            if file.is_file():
+                file.chmod(partial.stat().st_mode & 0o666)  # as the umask had it for the folder
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

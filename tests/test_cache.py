@@ -1,4 +1,6 @@
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -195,3 +197,16 @@ def test_a_folder_that_is_there_stays(path):
     with pytest.raises(OSError, match="not empty"), whole_folder(path) as partial:
         (partial / "late").write_text("2")
     assert [found.name for found in path.parent.rglob("*")] == [path.name, "first"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o007, 0o660)])
+def test_files_of_a_folder_follow_the_umask_whatever_wrote_them(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with whole_folder(tmp_path / "a") as partial:
+            (partial / "weights").touch(mode=0o600)
+            (partial / "config").touch()
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "a").iterdir()} == {mode}
