@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from llmrec_prompt.adapters import Adapter
 from llmrec_prompt.adapters.serving import llama_server_command, vllm_command
+from llmrec_prompt.backends.base import Backend
 from llmrec_prompt.backends.loading import gguf_file, load_backend
 from llmrec_prompt.backends.models import PACKAGED, ModelRef, parse_ref
 from llmrec_prompt.backends.parity import Parity, compare
-from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from llmrec_prompt.backends.llama_cpp import LlamaCppBackend
@@ -45,7 +46,7 @@ def export_twin(adapter: Adapter, model: str, out: Path, *, check: bool = True) 
 
 def _checked(llama: LlamaCppBackend, ref: ModelRef, adapter: Adapter, out: Path) -> Parity:
     try:
-        hf = load_backend(f"hf:{ref.target}")
+        hf = _peft(ref)
         try:
             parity = compare(llama, hf, str(out), str(adapter.folder))
         finally:
@@ -55,6 +56,14 @@ def _checked(llama: LlamaCppBackend, ref: ModelRef, adapter: Adapter, out: Path)
         out.unlink(missing_ok=True)
         raise
     return parity
+
+
+def _peft(ref: ModelRef) -> Backend:
+    try:
+        return load_backend(f"hf:{ref.target}")
+    except MissingExtra as error:
+        what = "Comparing the twin with peft, which --no-check (check=False) leaves out,"
+        raise MissingExtra(what, error.extra) from error
 
 
 def vllm_line(adapter: Adapter, model: str) -> str:

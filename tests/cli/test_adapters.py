@@ -1,5 +1,6 @@
 import json
 import shlex
+import sys
 
 import pytest
 
@@ -147,3 +148,16 @@ def test_export_refuses_another_base(llmrec, tmp_path):
     assert done.code == 1
     assert "trained on smollm2 (0000)" in done.err
     assert not (tmp_path / "a.gguf").exists()
+
+
+@pytest.mark.llama
+def test_without_peft_the_check_says_that_it_can_be_left_out(llmrec, tmp_path, monkeypatch):
+    made = write_adapter(tmp_path / "run", size=SMOLLM2)
+    for name in [name for name in sys.modules if name.startswith("llmrec_prompt.backends.hf")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "transformers", None)  # as if it were not installed
+    done = llmrec("adapters", "export", made, "--gguf", tmp_path / "a.gguf")
+    assert done.code == 1
+    assert "which --no-check (check=False) leaves out, needs extra packages" in done.err
+    assert not (tmp_path / "a.gguf").exists()
+    assert llmrec("adapters", "export", made, "--gguf", tmp_path / "a.gguf", "--no-check").code == 0
