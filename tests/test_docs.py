@@ -31,6 +31,12 @@ def test_readme_python_runs(code, capsys):
     assert "fused" in capsys.readouterr().out
 
 
+def test_the_threads_of_one_process_run(capsys):
+    (code,) = [code for code in blocks("docs/adaptation.md", "python") if "ThreadPoolExecutor" in code]
+    exec(compile(code, "docs/adaptation.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 COMMANDS = [
     line.split("#")[0].strip()
     for page in ("README.md", "docs/templates.md")
