@@ -14,6 +14,8 @@ from llmrec_prompt.errors import BackendError, Unsupported
 
 Capability = Literal["score", "choose", "generate", "schema", "embed", "adapters"]
 ALL: frozenset[Capability] = frozenset(get_args(Capability))
+MODES: Mapping[Capability, str] = {"choose": "--mode label --retrieve 20", "generate": "--mode listed"}
+"""Modes that ask for no more than one capability, which servers have more often than others."""
 Message = Mapping[str, str]
 Vectors = npt.NDArray[np.float32]
 
@@ -159,10 +161,17 @@ def require(backend: Backend, capability: Capability, *, wanted_by: str) -> None
     if capability not in backend.info.can:
         have = ", ".join(sorted(backend.info.can)) or "nothing"
         why = backend.info.remarks.get(capability, "")
+        other = _other_mode(backend, capability) if wanted_by.startswith("Mode") else "another mode"
         raise Unsupported(
             f"{wanted_by} asks for {capability!r}, but {backend.info.ref} can do: {have}. "
-            f"{f'Found: {why}. ' if why else ''}Choose another model or another mode."
+            f"{f'Found: {why}. ' if why else ''}Choose another model or {other}."
         )
+
+
+def _other_mode(backend: Backend, capability: Capability) -> str:
+    """What else to ask of it, as options of the command line."""
+    found = [mode for other, mode in MODES.items() if other != capability and other in backend.info.can]
+    return f"a mode it can do: {' or '.join(found)}" if found else "another mode"
 
 
 def shortfall(backend: Backend, capability: Capability) -> dict[str, str]:

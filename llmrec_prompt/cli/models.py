@@ -85,7 +85,8 @@ def served(model: str, leave: Hosted | None) -> dict[str, Any]:
     backend = load_backend(model, hosted=leave)
     record = backend.record  # type: ignore[attr-defined]
     facts = record.model_dump(exclude={"version", "missing"})
-    facts |= {"can": sorted(record.can), **{f"{name}: found": why for name, why in record.remarks.items()}}
+    remarks = {"model": record.missing.get("model", ""), **record.remarks}
+    facts |= {"can": sorted(record.can), **{f"{name}: found": why for name, why in remarks.items()}}
     backend.close()
     return {name: value for name, value in facts.items() if value not in ("", (), {}, 0) or value is False}
 

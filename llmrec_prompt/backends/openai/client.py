@@ -23,7 +23,7 @@ from llmrec_prompt.backends.openai.options import Hosted, Previewed
 from llmrec_prompt.backends.openai.pacing import Pace
 from llmrec_prompt.backends.openai.replies import tokens_of
 from llmrec_prompt.cache import cache_dir, content_key
-from llmrec_prompt.errors import BudgetExceeded, ConfigError, LlmrecError, MissingExtra
+from llmrec_prompt.errors import BackendError, BudgetExceeded, ConfigError, LlmrecError, MissingExtra
 
 try:
     import openai
@@ -204,11 +204,14 @@ class Client:
             self._store.settle(key)
             if isinstance(error, LlmrecError):
                 raise
-            raise explain(error, self.ref, counts["attempts"]) from error
+            raise self._explained(error, counts["attempts"]) from error
         finally:
             _attempts.reset(token)
             self._write(call.path, key, status, bill.tokens, counts, time.monotonic() - begin)
         return reply
+
+    def _explained(self, error: Exception, attempts: int) -> BackendError:
+        return explain(error, self.ref, attempts, self.base_url, self._hosted.timeout)
 
     async def _send(self, call: Call, key: str, most: Tokens) -> Any:
         if self._batches is not None:
@@ -268,7 +271,7 @@ class Client:
                 return await sdk.get(path, cast_to=object), ""
             return await sdk.post(path, cast_to=object, body=dict(body)), ""
         except Exception as error:
-            why = explain(error, self.ref, counts["attempts"])
+            why = self._explained(error, counts["attempts"])
             if is_missing(error):
                 return None, str(why)
             raise why from error

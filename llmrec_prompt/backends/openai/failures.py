@@ -4,13 +4,14 @@ import contextlib
 import os
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import openai
 
 from llmrec_prompt.errors import BackendError, ConfigError, ContextOverflow, LlmrecError
 
 KEY = "OPENAI_API_KEY"
+BASE_URL = "OPENAI_BASE_URL"
 SECRET = re.compile(r"(?i)\b(bearer\s+\S+|sk-[\w*-]+)")
 LOCAL = ("127.0.0.1", "::1", "localhost")
 NOT_A_LIMIT = (401, 403, 408, 409, 429)
@@ -26,13 +27,30 @@ def require_key(ref: str, base_url: str | None) -> str | None:
     """The key for the SDK: None lets it take its own; a server on this machine needs none.
 
     Raises:
-        ConfigError: there is none, and the server is another machine.
+        ConfigError: there is none, and the server is another machine; or the URL has no scheme.
     """
+    _check_scheme(base_url or os.environ.get(BASE_URL) or "https://")
     if os.environ.get(KEY):
         return None
     if base_url and urlsplit(base_url).hostname in LOCAL:
         return "none"
     raise ConfigError(f"{ref} needs a key: set {KEY}. (For a server that asks for none, set it to 'none'.)")
+
+
+def _check_scheme(base_url: str) -> None:
+    if not base_url.startswith(("http://", "https://")):
+        place = base_url.rpartition("@")[2]
+        raise ConfigError(f"The base URL {place!r} does not begin with http:// or https://: add it.")
+
+
+def without_login(base_url: str) -> str:
+    """A URL as messages show it.
+
+    >>> without_login("http://me:secret@127.0.0.1:8000/v1?key=secret")
+    'http://127.0.0.1:8000/v1'
+    """
+    parts = urlsplit(base_url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def kind_of(error: Exception) -> str:
@@ -71,16 +89,29 @@ def is_missing(error: Exception) -> bool:
     return isinstance(error, ValueError)
 
 
-def explain(error: Exception, ref: str, attempts: int) -> BackendError:
-    """The error to raise instead."""
+def explain(error: Exception, ref: str, attempts: int, place: str, timeout: float) -> BackendError:
+    """The error to raise instead.
+
+    Args:
+        error: of the SDK.
+        ref: the reference the user gave.
+        attempts: how often the call was sent.
+        place: the base URL.
+        timeout: seconds of one attempt.
+    """
+    at = without_login(place)
     tries = f" after {attempts} attempts" if attempts > 1 else ""
     if isinstance(error, openai.APIStatusError):
         return explain_status(error.status_code, error.body or error.message, ref, tries)
     if isinstance(error, openai.APITimeoutError):
-        return BackendError(f"The server of {ref} did not answer in time{tries}.", retryable=True)
+        return BackendError(
+            f"The server of {ref} at {at} did not answer in time{tries}: {timeout:g} s an attempt, `timeout` "
+            "of the hosted settings.",
+            retryable=True,
+        )
     if isinstance(error, openai.APIConnectionError):
         cause = without_secrets(str(error.__cause__ or error)).rstrip(".")
-        return BackendError(f"Cannot reach the server of {ref}{tries}: {cause}.", retryable=True)
+        return BackendError(f"Cannot reach the server of {ref}{tries} at {at}: {cause}.", retryable=True)
     if isinstance(error, ValueError):
         return BackendError(f"The server of {ref} answered no JSON: {type(error).__name__}.", retryable=True)
     return BackendError(f"Calling {ref} failed: {type(error).__name__}: {without_secrets(str(error))}")
@@ -90,10 +121,20 @@ def explain_status(status: int, body: Any, ref: str, tries: str = "") -> Backend
     """The same for a status and what came with it: an error object, or a text."""
     overflow = _overflow(body) if status in (400, 413) else None
     message = (body.get("message") if isinstance(body, dict) else None) or str(body)
+    said = without_secrets(message)[:MESSAGE] + _advice(status)
     return overflow or BackendError(
-        f"The server of {ref} answered {status}{tries}: {without_secrets(message)[:MESSAGE]}",
+        f"The server of {ref} answered {status}{tries}: {said}",
         retryable=(status in (408, 409, 429) or status >= 500) and not is_out_of_credit(body),
     )
+
+
+def _advice(status: int) -> str:
+    """What to do about a key that the server did not take."""
+    if status != 401:
+        return ""
+    if os.environ.get(KEY):
+        return f" (The key in {KEY} was refused.)"
+    return f" (No key was sent: set {KEY}.)"
 
 
 def without_secrets(text: str) -> str:

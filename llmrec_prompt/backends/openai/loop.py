@@ -1,7 +1,7 @@
 """An event loop in a thread of its own, so that any thread may ask. No answer paid for is lost.
 
-Who is interrupted waits for the requests that were sent; a second interruption drops them. Nothing else is
-sent meanwhile.
+Who is interrupted waits for the requests that were sent; a second interruption drops them, and so does the
+first while this is closed. Nothing else is sent meanwhile.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Loop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._closed = self._ending = False
+        self._closed = self._closing = self._ending = False
         self._sent: set[asyncio.Task[Any] | None] = set()
 
     @property
@@ -74,19 +74,17 @@ class Loop:
         """Send nothing more of some work, and wait for what was sent."""
         try:
             self._ending = True
-            if self._waits:
-                self._tell()
+            if self._waits and not self._closing:  # at the end they are waited for already
+                self._tell("Stop again to drop them.")
                 wait([future])
         finally:
             future.cancel()
             self._ending = False
 
-    def _tell(self) -> None:
+    def _tell(self, way_out: str) -> None:
         if self._sent:
-            logger.warning(
-                "Waiting for %d requests that were sent; their answers are kept. Stop again to drop them.",
-                len(self._sent),
-            )
+            said = "Waiting for %d requests that were sent; their answers are kept. %s"
+            logger.warning(said, len(self._sent), way_out)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -102,18 +100,26 @@ class Loop:
         """Wait for what was sent, do the last work, and stop the thread."""
         begun = self._loop is not None and self._thread is not threading.current_thread()
         if begun and self._loop is not None and self._thread is not None:
-            self.run(self._finish(last))
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            self._closing = True
+            try:
+                self.run(self._wait())
+            finally:
+                self.run(self._finish(last))
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join()
+                self._loop.close()
         self._closed = True
+
+    async def _wait(self) -> None:
+        """Until what was sent is answered, where that is worth waiting for."""
+        self._ending = True
+        if self._waits and self._sent:
+            self._tell("Ctrl-C drops them.")
+            await asyncio.wait([task for task in self._sent if task is not None])
 
     async def _finish(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do the last work and give transports the turn in which they close."""
         self._ending = True
-        if self._waits and self._sent:
-            self._tell()
-            await asyncio.wait([task for task in self._sent if task is not None])
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()

@@ -1,8 +1,10 @@
 """The user's leave to send prompts to a server, and how it is to be done. Without it nothing is sent."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ from llmrec_prompt.errors import ConfigError, LlmrecError
 
 BATCHED = 1000
 """Users whose calls go into one batch: each is a thread that waits."""
+
+
+SECRET = re.compile(r"(?i)key|secret|password|token")
+"""Names under which somebody would write a key."""
 
 
 class Hosted(BaseModel):
@@ -90,8 +96,20 @@ class Hosted(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            found = "; ".join(_fault(e) for e in error.errors(include_input=False))
             raise ConfigError(f"Hosted settings{f' of {path}' if path else ''}: {found}.") from error
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    """What is wrong with a setting; its value is not shown, since it may be a key."""
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] != "extra_forbidden":
+        return f"{name}: {error['msg']}"
+    if close := get_close_matches(name, Hosted.model_fields, n=1):
+        return f"unknown key {name!r} (did you mean {close[0]!r}?)"
+    if SECRET.search(name):
+        return f"{name!r} is no setting: a server's key comes from the environment alone, as OPENAI_API_KEY"
+    return f"unknown key {name!r}; there are {', '.join(Hosted.model_fields)}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,11 +8,12 @@ that ignores a field it does not know, is seen so.
 import datetime
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmrec_prompt.backends.grammar import gbnf
 from llmrec_prompt.backends.openai import replies
+from llmrec_prompt.backends.openai.failures import without_login
 from llmrec_prompt.backends.openai.record import Record
 from llmrec_prompt.backends.openai.serverside import LLAMA, Asking, served_adapters, tokenizer_of
 from llmrec_prompt.errors import BackendError
@@ -34,6 +35,8 @@ SCHEMA = {
     "required": ["number"],
     "additionalProperties": False,
 }
+LISTED = 5
+"""Models of a server that a message names."""
 HELLO = [{"role": "user", "content": "Say hello."}]
 JSON_HELLO = [{"role": "user", "content": 'Say hello as JSON, such as {"say": "hello"}.'}]
 QUIET: tuple[dict[str, Any], ...] = (
@@ -65,10 +68,18 @@ def probe(client: Asking, model: str, ref: str) -> Record:
     found.grammar()
     if not any(found.facts.get(name) for name in ("completions", "chat", "dimensions")):
         raise BackendError(
-            f"{ref} at {client.base_url} answers neither completions, chats nor embeddings. "
-            f"{found.missing.get('chat', '')} Check --base-url and the model's name."
+            f"{ref} at {without_login(client.base_url)} answers neither completions, chats nor embeddings. "
+            f"{found.missing.get('chat', '')} {_advice(client.base_url, found.missing.get('model', ''))}"
         )
+    if other := found.missing.get("model"):
+        log.warning("%s: %s. Another model may be answering under this name.", ref, other)
     return Record(**found.facts, missing=found.missing)
+
+
+def _advice(base_url: str, other: str) -> str:
+    """What to look at where nothing is answered."""
+    ends = "" if base_url.endswith("/v1") else " (it usually ends in /v1)"
+    return f"Check --base-url{ends} and the model's name{f': {other}' if other else ''}."
 
 
 class _Findings:
@@ -91,6 +102,8 @@ class _Findings:
         rows = reply.get("data") if isinstance(reply, Mapping) else None
         rows = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
         own = next((row for row in rows if row.get("id") == self._model), rows[0] if len(rows) == 1 else {})
+        if other := not_listed(self._model, [str(row["id"]) for row in rows if row.get("id")]):
+            self.missing["model"] = other
         meta = own.get("meta")
         meta = meta if isinstance(meta, Mapping) else {}
         sizes = [own.get("max_model_len"), meta.get("n_ctx"), own.get("context_length")]
@@ -243,6 +256,23 @@ class _Findings:
             self.facts["dimensions"] = len(vectors[0])
         else:
             self.missing["embeddings"] = why or "no vector for each text came back"
+
+
+def not_listed(model: str, listed: Sequence[str]) -> str:
+    """In words that a server lists other models; empty where it lists this one, or none.
+
+    >>> not_listed("tiny", ["small"]), not_listed("tiny", ["tiny:latest"]), not_listed("tiny", [])
+    ('the server lists small, not tiny', '', '')
+    """
+    if not listed or any(model in (name, name.rpartition("/")[2], _untagged(name)) for name in listed):
+        return ""
+    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+    return f"the server lists {', '.join(listed[:LISTED])}{more}, not {model}"
+
+
+def _untagged(name: str) -> str:
+    """A model's name as Ollama takes it too."""
+    return name.removesuffix(":latest")
 
 
 def keeping_to(record: Record, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,13 @@ def test_settings_without_title_or_of_no_sense_are_refused(tmp_path):
     path.write_text("concurrency: 0\nfields: [year]\nredact: ['(']\nkey: sk-1\n")
     with pytest.raises(ConfigError, match=r"hosted\.yaml: .*concurrency.*fields.*redact.*key"):
         Hosted.load(path)
+    path.write_text("budget_token: 5\napi_key: sk-1\n")
+    with pytest.raises(ConfigError) as caught:
+        Hosted.load(path)
+    assert "unknown key 'budget_token' (did you mean 'budget_tokens'?)" in str(caught.value)
+    assert "'api_key' is no setting" in str(caught.value)
+    assert "OPENAI_API_KEY" in str(caught.value)
+    assert "sk-1" not in str(caught.value)
     path.write_text("concurrency: 2\nbudget_tokens: 10\n")
     assert Hosted.load(path, base_url="http://x/v1").budget_tokens == 10
 

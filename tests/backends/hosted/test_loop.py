@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import CancelledError
 
 import pytest
 
@@ -43,15 +44,38 @@ def interrupt_when(ready):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def test_what_was_sent_is_awaited_and_kept_and_nothing_more_is_sent(hosted):
+def test_what_was_sent_is_awaited_and_kept_and_nothing_more_is_sent(hosted, caplog):
     server, backend = hosted(concurrency=2)
     server.ways.fault = lambda number, path: time.sleep(SLOW_S)
     interrupt_when(lambda: len(server.seen) == 2)
     with pytest.raises(KeyboardInterrupt):
         backend.choose(PROMPTS, LABELS)
+    assert caplog.messages[0].endswith("Stop again to drop them.")
     assert len(server.seen) == 2
     assert len(backend.choose(PROMPTS, LABELS)) == len(PROMPTS)
     assert len(server.seen) == len(PROMPTS)
+
+
+def dropped(work):
+    with pytest.raises(CancelledError):
+        work()
+
+
+def test_where_nobody_stopped_one_interruption_drops_what_is_waited_for(hosted, caplog):
+    server, backend = hosted()
+    server.ways.fault = lambda number, path: time.sleep(4)
+    asking = threading.Thread(target=dropped, args=[lambda: backend.choose(PROMPTS[:1], LABELS)])
+    asking.start()
+    while not server.seen:
+        time.sleep(0.005)
+    interrupt_when(lambda: caplog.messages)
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        backend.close()
+    assert time.monotonic() - begin < 3
+    waiting = "Waiting for 1 requests that were sent; their answers are kept. Ctrl-C drops them."
+    assert caplog.messages == [waiting]
+    asking.join()
 
 
 def test_a_second_interruption_drops_them_and_the_ledger_says_so(hosted, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from llmrec_prompt.backends import Hosted, load_backend
 from llmrec_prompt.backends.openai.record import VERSION, Record
-from llmrec_prompt.errors import BackendError, Unsupported
+from llmrec_prompt.errors import BackendError, ConfigError, Unsupported
 from llmrec_prompt.rank import LabelRanker, LikelihoodRanker, ListedRanker
 
 from ...rank.toys import prompter
@@ -145,16 +145,61 @@ def test_a_server_of_nothing_says_what_to_check(hosted):
         hosted(Ways(completions=False, chat=False, embeddings=False))
 
 
+def test_a_mode_that_cannot_be_names_those_that_can(hosted):
+    _, backend = hosted(Ways(echo="refused"))
+    with pytest.raises(Unsupported, match="a mode it can do: --mode label --retrieve 20 or --mode listed"):
+        LikelihoodRanker(backend, prompter())
+    _, backend = hosted(Ways(echo="refused", logprobs=False))
+    with pytest.raises(Unsupported, match=r"a mode it can do: --mode listed\.$"):
+        LikelihoodRanker(backend, prompter())
+
+
 def test_a_server_that_is_not_there(apart):
     with serving() as server:
         url = server.url
     with pytest.raises(
         BackendError, match="Cannot reach the server of openai:hash-1 after 2 attempts"
     ) as caught:
-        load_backend(f"openai:{MODEL}", hosted=Hosted(base_url=url))
+        load_backend(f"openai:{MODEL}", hosted=Hosted(base_url=url.replace("//", "//me:secret@")))
     assert caught.value.retryable
+    assert f" at {url}: " in str(caught.value), "where, but not as whom"
 
 
-def test_a_refused_key_is_an_error_not_a_missing_capability(hosted):
-    with pytest.raises(BackendError, match="401"):
-        hosted(Ways(fault=lambda number, path: (401, {}, "Incorrect API key")))
+def test_a_refused_key_is_an_error_not_a_missing_capability(hosted, monkeypatch):
+    ways = Ways(fault=lambda number, path: (401, {}, "Incorrect API key"))
+    with pytest.raises(BackendError, match=r"401.*No key was sent: set OPENAI_API_KEY"):
+        hosted(ways)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    with pytest.raises(BackendError, match=r"401.*The key in OPENAI_API_KEY was refused") as caught:
+        hosted(ways)
+    assert "secret" not in str(caught.value)
+
+
+def test_where_nothing_is_answered_the_end_of_the_url_is_a_guess(apart):
+    with serving() as server, pytest.raises(BackendError, match=r"--base-url \(it usually ends in /v1\) and"):
+        load_backend(f"openai:{MODEL}", hosted=Hosted(base_url=server.url.removesuffix("/v1")))
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:8765/v1", "me:secret@localhost/v1"])
+def test_a_url_without_a_scheme_says_what_is_missing(apart, place):
+    with pytest.raises(ConfigError, match="does not begin with http:// or https://: add it") as caught:
+        load_backend(f"openai:{MODEL}", hosted=Hosted(base_url=place))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_name_that_the_server_does_not_list_is_told_once(hosted, caplog):
+    server, _ = hosted()
+    assert caplog.messages == []
+    backend = hosted.connect(server, model="tiny")
+    told = f"the server lists {MODEL}, not tiny"
+    assert caplog.messages == [f"openai:tiny: {told}. Another model may be answering under this name."]
+    hosted.connect(server, model="tiny")
+    assert len(caplog.messages) == 1
+    assert backend.record.missing["model"] == told
+
+
+@pytest.mark.parametrize("name", [None, f"org/{MODEL}", f"{MODEL}:latest"])
+def test_lists_without_names_and_with_longer_ones_are_no_remark(hosted, caplog, name):
+    _, backend = hosted(Ways(models=[{"id": name}]))
+    assert caplog.messages == []
+    assert "model" not in backend.record.missing
