@@ -135,14 +135,18 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Gives where to write a file that shall be there wholly or not at all; at the end it becomes `path`.
 
     On an error what was there before stays, and nothing is left of the new. Any number of processes and
-    threads may write the same file at once: the last one stays.
+    threads may write the same file at once: the last one stays. A file that was there keeps its mode, and a
+    link goes on to point where it did.
 
     Raises:
         OSError: it cannot be written there.
     """
+    path = path.resolve() if path.is_symlink() else path
     partial = _beside(path)
     try:
         yield partial
+        if path.exists():
+            partial.chmod(path.stat().st_mode & 0o7777)  # who could not read it shall not read it now
         partial.replace(path)
     finally:
         with contextlib.suppress(OSError):

@@ -210,3 +210,13 @@ def test_files_of_a_folder_follow_the_umask_whatever_wrote_them(tmp_path, umask,
     finally:
         os.umask(before)
     assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "a").iterdir()} == {mode}
+
+
+def test_a_file_that_was_there_keeps_its_mode_and_a_link_its_place(tmp_path):
+    own, link = tmp_path / "own.txt", tmp_path / "link.txt"
+    write_atomically(own, "one")
+    own.chmod(0o600)
+    link.symlink_to(own)
+    write_atomically(link, "two")
+    assert link.is_symlink()
+    assert (own.read_text(), own.stat().st_mode & 0o777) == ("two", 0o600)
