@@ -194,6 +194,24 @@ def test_missing_packages_are_named() -> None:
     assert 'pip install "llmrec-prompt[hf]"' in done.stdout
 
 
+def test_no_room_for_a_copy_says_where_it_may_be(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys, numpy; from pathlib import Path\n"
+        "from safetensors.numpy import save_file\n"
+        "from llmrec_prompt.backends.hf.loading import keeping_copy\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "file = Path(sys.argv[1]) / 'copy'\n"
+        "try:\n"
+        "    with keeping_copy(Path('model.gguf'), file):\n"
+        "        save_file({'a': numpy.zeros(10_000)}, file.with_suffix('.partial'))\n"
+        "except Exception as error: print(f'{type(error).__name__}: {error}')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"BackendError: Cannot keep a copy of model.gguf in {tmp_path}: ")
+    assert "Set LLMREC_CACHE to a folder with room" in done.stdout
+
+
 def test_spelling_of_a_gguf_tokenizer() -> None:
     from llmrec_prompt.backends.hf.vocabulary import as_llama_cpp
 

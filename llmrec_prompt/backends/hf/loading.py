@@ -27,6 +27,7 @@ from llmrec_prompt.hub import snapshot
 try:
     import torch
     import transformers
+    from safetensors import SafetensorError
 except ImportError as error:
     raise MissingExtra("The hf backend", "hf") from error
 
@@ -157,13 +158,26 @@ def _dequantised(source: Path, digest: str) -> Path:
     if target.exists():
         return target
     log.warning("Taking %s apart for transformers, once; this takes up to a minute.", source.name)
-    try:
-        with whole_folder(target) as partial:
-            _convert(source, partial)
-    except OSError as error:
-        if not target.exists():  # else another process was faster
-            raise BackendError(f"Cannot keep a copy of {source.name} in {target.parent}: {error}.") from error
+    with keeping_copy(source, target), whole_folder(target) as partial:
+        _convert(source, partial)
     return target
+
+
+@contextlib.contextmanager
+def keeping_copy(source: Path, target: Path) -> Iterator[None]:
+    """Around the writing of a copy; that another process was faster is no error.
+
+    Raises:
+        BackendError: it cannot be written; a full disk is no OSError where safetensors meets it.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if not target.exists():
+            raise BackendError(
+                f"Cannot keep a copy of {source.name} in {target.parent}: {first_line(error)}. "
+                "Set LLMREC_CACHE to a folder with room that may be written to."
+            ) from error
 
 
 def _convert(source: Path, folder: Path) -> None:
