@@ -1,5 +1,6 @@
 """The command `llmrec`: parse, call, print. Answers go to stdout, progress and warnings to stderr."""
 
+import errno
 import logging
 import signal
 import sys
@@ -11,7 +12,7 @@ import typer
 from llmrec_prompt import __version__
 from llmrec_prompt.cli import adapt, adapters, data, evaluate, models, probe, prompts, recommend
 from llmrec_prompt.cli.output import accept_all_characters, errors
-from llmrec_prompt.errors import LlmrecError
+from llmrec_prompt.errors import BackendError, BudgetExceeded, LlmrecError
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit codes of what was told to stop; typer makes the first of them out of Ctrl-C."""
@@ -68,17 +69,20 @@ def main(arguments: list[str] | None = None) -> None:
     logging.getLogger("llmrec_prompt").setLevel(logging.DEBUG if debug else logging.WARNING)
     signal.signal(signal.SIGTERM, _terminate)
     accept_all_characters()
+    given = [a for a in given if a != "--debug"]
     try:
-        app([a for a in given if a != "--debug"], prog_name="llmrec")
+        app(given, prog_name="llmrec")
     except (LlmrecError, OSError) as error:
         if debug:
             raise
         text = in_words(error) if isinstance(error, OSError) else str(error)
         errors.print(f"Error: {' '.join(text.split())}", style="red", soft_wrap=True)
+        if passes(error) and (how := way_on(given)):
+            errors.print(how)
         sys.exit(1)
     except SystemExit as end:
         if end.code in STOPPED:
-            errors.print(stopped([a for a in given if a != "--debug"]))
+            errors.print(stopped(given))
         raise
 
 
@@ -88,15 +92,33 @@ def stopped(given: Sequence[str]) -> str:
     >>> stopped(["recommend"]), stopped(["eval", "run", "suite.yaml"])
     ('Stopped.', 'Stopped. Say the same with --resume to go on where it was.')
     """
+    return f"Stopped. {way_on(given)}".rstrip()
+
+
+def way_on(given: Sequence[str]) -> str:
+    """How a command goes on; empty if it starts anew.
+
+    >>> way_on(["eval", "run", "suite.yaml"]), way_on(["recommend"])
+    ('Say the same with --resume to go on where it was.', '')
+    """
     if tuple(given[:2]) in BY_ITSELF or "--resume" in given:
-        return "Stopped. Say the same again to go on where it was."
+        return "Say the same again to go on where it was."
     if tuple(given[:2]) in RESUMED and "--dry-run" not in given:
-        return "Stopped. Say the same with --resume to go on where it was."
-    return "Stopped."
+        return "Say the same with --resume to go on where it was."
+    return ""
+
+
+def passes(error: Exception) -> bool:
+    """Whether the same command may go well later: with a server, a budget or room on the disk."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    return isinstance(error, BudgetExceeded) or (isinstance(error, BackendError) and error.retryable)
 
 
 def in_words(error: OSError) -> str:
     """What the system says of a file, or whatever else it was."""
+    if error.errno == errno.ENOSPC:
+        return f"The disk is full: {error.filename or 'a file'} cannot be written. Make room."
     if error.filename is None:
         return f"{type(error).__name__}: {error}"
     return f"{error.filename} cannot be read or written: {error.strerror or error}; check the path."

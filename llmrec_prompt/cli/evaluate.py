@@ -93,7 +93,7 @@ def run(
 
     Example: `llmrec eval run --data sample:movies --users 12 --rankers random,popularity,fused`
 
-    Example: `llmrec eval run eval/suites/zero_shot.yaml --dry-run`
+    Example: `llmrec eval run my_suite.yaml --dry-run`
     """
     check_trackers(tracker or [])
     context.with_resource(hosting(o.leave(hosted, base_url, hosted_settings)))

@@ -65,3 +65,14 @@ def test_what_is_of_no_use_without_leave_says_so(llmrec, option):
     done = llmrec("recommend", "--data", "sample:movies", "--history", "Alien", option, "http-or-file")
     assert done.code == 1
     assert f"{option} needs --hosted" in done.err
+
+
+def test_an_evaluation_that_its_server_or_budget_ends_says_how_it_goes_on(llmrec, server, tmp_path):
+    settings = tmp_path / "hosted.yaml"
+    settings.write_text("budget_tokens: 2500\n")
+    what = ("--data", "sample:movies", "--users", "8", "--candidates", "5", "--rankers", "label", "--hosted")
+    what += ("--embedder", "backend", "--model", REF, "--base-url", server.url, "--hosted-settings", settings)
+    done = llmrec("eval", "run", *what, "--out", tmp_path / "run")
+    assert done.code == 1
+    assert "The budget is used up" in done.err
+    assert done.err.endswith("Say the same with --resume to go on where it was.\n")

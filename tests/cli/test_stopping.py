@@ -1,5 +1,6 @@
 """What is said after Ctrl-C."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,7 +8,8 @@ import sys
 
 import pytest
 
-from llmrec_prompt.cli import stopped
+from llmrec_prompt.cli import in_words, passes, stopped
+from llmrec_prompt.errors import BackendError, BudgetExceeded, ConfigError
 
 
 @pytest.fixture
@@ -48,3 +50,13 @@ def test_only_what_can_go_on_says_so():
     assert stopped(["eval", "run", "suite.yaml", "--dry-run"]) == "Stopped."
     assert stopped(["eval", "probe"]) == "Stopped. Say the same again to go on where it was."
     assert stopped(["models", "show"]) == "Stopped."
+
+
+def test_a_full_disk_is_told_in_words_and_passes():
+    full = OSError(errno.ENOSPC, "No space left on device", "runs/x/rows.jsonl")
+    assert in_words(full) == "The disk is full: runs/x/rows.jsonl cannot be written. Make room."
+    assert passes(full)
+    assert passes(BudgetExceeded("used up"))
+    assert not passes(OSError(errno.EACCES, "Permission denied"))
+    assert not passes(BackendError("llama.cpp cannot load it"))
+    assert not passes(ConfigError("no"))
