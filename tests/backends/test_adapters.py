@@ -184,12 +184,13 @@ def test_a_retrained_adapter_at_the_same_place_is_loaded_anew(
     hf: Backend, weights: list[dict], folders: list[str], tmp_path: Path
 ) -> None:
     try:
+        first, second = (scores(hf, folder) for folder in folders[:2])
         write_peft(tmp_path, weights[0])
-        assert scores(hf, str(tmp_path)) == scores(hf, folders[0])
+        assert scores(hf, str(tmp_path)) == first
         was, loaded = hf.adapter_hash, sizes(hf)
         write_peft(tmp_path, weights[1])
         assert hf.adapter_hash == was  # the weights in force are still those
-        assert scores(hf, str(tmp_path)) == scores(hf, folders[1])
+        assert scores(hf, str(tmp_path)) == second
         assert hf.adapter_hash != was
         assert sizes(hf) == loaded  # what newer files replaced is let go
     finally:
