@@ -117,6 +117,8 @@ def print_differences(found: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(dict(found))
         return
+    for key, (a, b) in found["differ"].items():
+        remark(f"They differ in {key}: {a!r:.80} in A, {b!r:.80} in B")
     for exam in dict.fromkeys(test["exam"] for test in found["tests"]):
         _print_tests(exam, [test for test in found["tests"] if test["exam"] == exam])
     for side in ("a", "b"):

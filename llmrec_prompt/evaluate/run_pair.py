@@ -1,6 +1,6 @@
 """Two runs of the same exam, ranker by ranker: which differences are real."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from llmrec_prompt.evaluate.comparison import compare_runs, verdict
 from llmrec_prompt.evaluate.metrics import METRICS
 from llmrec_prompt.evaluate.reports.rows import Tally, tally
 from llmrec_prompt.evaluate.reports.sheet import DIGITS, TESTED, call, label
-from llmrec_prompt.evaluate.run import RunDirectory
+from llmrec_prompt.evaluate.run import FOLLOWS, OF_REPORT, RunDirectory
 from llmrec_prompt.evaluate.statistics import holm, permutations_for
 from llmrec_prompt.evaluate.suite_run import runs_of
 
@@ -29,7 +29,7 @@ def compare_folders(first: Path, second: Path) -> dict[str, Any]:
         `tests`: for each exam, ranker and metric the means `a` and `b`, `difference` (a - b) with its
         interval, `p`, `p_holm` (corrected over all tests of all exams, whose permutations grow with their
         number: see `permutations_for`), `call` (what a is) and `words`. `only_a` and `only_b`: what had
-        nothing to be compared with.
+        nothing to be compared with. `differ`: see `differing`.
 
     Raises:
         DataError: a folder is no run, or they have no exam or no ranker in common.
@@ -54,6 +54,7 @@ def compare_folders(first: Path, second: Path) -> dict[str, Any]:
     return {
         "a": str(first),
         "b": str(second),
+        "differ": differing(pair for key in common for pair in zip(a[key][1], b[key][1], strict=False)),
         "tests": tests,
         "only_a": _alone(a, b, [(name, one, other) for name, one, other, _ in pairs]),
         "only_b": _alone(b, a, [(name, other, one) for name, one, other, _ in pairs]),
@@ -74,6 +75,19 @@ def exams_of(folder: Path) -> Exams:
         asked = tuple(str(manifest.get(key)) for key in ("exam", "protocol", "history"))
         found[*asked, str(sum(key[:-1] == asked for key in found))] = (name, runs)
     return found
+
+
+def differing(pairs: Iterable[tuple[RunDirectory, RunDirectory]]) -> dict[str, list[Any]]:
+    """What the manifests of runs say otherwise, as [in A, in B]: settings first, then what follows of them.
+
+    Of several pairs the first that differs in a key stands for all.
+    """
+    found: dict[str, list[Any]] = {}
+    for one, other in ((a.manifest, b.manifest) for a, b in pairs):
+        for key in sorted({*one, *other}.difference(OF_REPORT)):
+            if one.get(key) != other.get(key):
+                found.setdefault(key, [one.get(key), other.get(key)])
+    return dict(sorted(found.items(), key=lambda pair: (pair[0] in FOLLOWS, pair[0])))
 
 
 def _some(exams: Exams) -> str:

@@ -222,7 +222,10 @@ def test_two_runs_are_compared(llmrec, shop, tmp_path):
     found = llmrec("eval", "compare", tmp_path / "a", tmp_path / "b", "--json").json
     calls = {t["ranker"]: t["call"] for t in found["tests"] if t["metric"] == "ndcg@10"}
     assert calls == {"random": "too close to call", "likelihood": "worse"}
+    assert next(iter(found["differ"])) == "model"
+    assert found["differ"]["model"] == ["fake:overlap", f"fake:oracle:{shop}"]
     words = llmrec("eval", "compare", tmp_path / "a", tmp_path / "b")
+    assert "They differ in model: 'fake:overlap' in A, 'fake:oracle:" in " ".join(words.err.split())
     assert "likelihood of B is better than likelihood of A" in " ".join(words.out.split())
     llmrec("eval", "run", "--data", shop, *SMALL, "--seed", 3, "--out", tmp_path / "c")
     done = llmrec("eval", "compare", tmp_path / "a", tmp_path / "c")
