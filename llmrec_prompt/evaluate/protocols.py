@@ -104,7 +104,7 @@ def exam_of(split: Split, ask: Ask, fixed: dict[str, tuple[str, ...]] | None = N
         DataError: nobody can be asked, or the catalogue is too small.
     """
     if not split.cases:
-        raise DataError(f"No user of {split.train.name} has a history and candidates to be tested on.")
+        raise DataError(_nobody(split, ask, fixed))
     facts = {**asdict(ask), "eligible": split.eligible, **split.notes}
     if fixed is not None:
         split, fixed = _answerable(split, fixed, facts)
@@ -118,6 +118,19 @@ def exam_of(split: Split, ask: Ask, fixed: dict[str, tuple[str, ...]] | None = N
     return Exam(
         split.train, Questions(items, users, histories, candidates), Answers(items, users, targets), facts
     )
+
+
+def _nobody(split: Split, ask: Ask, fixed: dict[str, tuple[str, ...]] | None) -> str:
+    """Why nobody can be asked, in words; of a candidates file, what of it is no user."""
+    name = split.train.name
+    if fixed is None:
+        return f"No user of {name} has a history and candidates to be tested on."
+    if not fixed:
+        return f"Candidates file {ask.negatives} is empty. Write a line `user<TAB>id id id ...` a user."
+    known = {row.user_id for row in (split.known or split.train).interactions}
+    foreign = next((user for user in fixed if user not in known), None)
+    also = "" if foreign is None else f"; {foreign!r}, for one, is no user of {name}"
+    return f"None of the {len(fixed)} users in {ask.negatives} has a history to be tested on{also}."
 
 
 def read_negatives(negatives: str, dataset: Dataset) -> dict[str, tuple[str, ...]]:

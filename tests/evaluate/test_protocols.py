@@ -203,7 +203,10 @@ def test_nothing_to_ask(shop, tmp_path):
     with pytest.raises(DataError, match=r"^crowd has no interactions, so there is nothing to evaluate on\.$"):
         make_exam(crowd(0), Ask())
     (tmp_path / "c.tsv").write_text("nobody\ti1 i2\n")
-    with pytest.raises(DataError, match=r"^No user of shop has a history and candidates to be tested on\.$"):
+    with pytest.raises(DataError, match=r"None of .*c\.tsv has .*; 'nobody', for one, is no user of shop\.$"):
+        make_exam(shop, Ask(negatives=str(tmp_path / "c.tsv")))
+    (tmp_path / "c.tsv").write_text("")
+    with pytest.raises(DataError, match=r"c\.tsv is empty"):
         make_exam(shop, Ask(negatives=str(tmp_path / "c.tsv")))
 
 
