@@ -197,7 +197,8 @@ class Recommender:
         Raises:
             TemplateError: its templates cannot be used.
         """
-        return self._rankers(self._prompter_of(domain)).under(lambda: self.backend, self.card)
+        own = self._swap.rankers
+        return self._rankers(self._prompter_of(domain)).under(lambda: own.backend, own.card)
 
     def retriever_of(self, mode: str, size: int) -> Retriever:
         """What finds a mode's candidates in the catalogue: `size` of them, or all where it knows all."""

@@ -1,4 +1,5 @@
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -275,3 +276,33 @@ def test_threads_that_come_first_together_load_and_build_once(monkeypatch, tmp_p
         found = list(pool.map(lambda _: rec.recommend(["red cup"], k=3).ids, range(8)))
     assert len(loaded) == 1
     assert found == found[:1] * 8
+
+
+def test_a_prompt_can_be_looked_at_while_something_else_is_built():
+    """Locks are taken in one order: one of a recommender's, and none inside a turn of the model."""
+    rec, built = Recommender(shop(), model="fake:overlap", mode="bm25+encoder", embedder="backend"), []
+    with rec._swap.rankers.building:  # another thread's work
+        look = threading.Thread(target=lambda: built.append(rec.prompt(["red cup"])), daemon=True)
+        look.start()
+        look.join(timeout=0.3)
+        rec.ranker_of("encoder")
+    look.join(timeout=10)
+    assert built[0].text
+
+
+def test_what_is_built_is_there_while_something_else_is_being_built():
+    rec, found = Recommender(shop(), model="fake:overlap", embedder="backend"), []
+    own = rec.ranker_of("popularity")
+    with rec._swap.rankers.building:
+        look = threading.Thread(target=lambda: found.append(rec.ranker_of("popularity")), daemon=True)
+        look.start()
+        look.join(timeout=10)
+    assert found == [own]
+
+
+def test_rankers_of_another_domain_keep_the_adapter_whoever_else_swaps(adapters):
+    shared = FakeBackend.from_name("overlap")
+    rec = Recommender(shop(), model=shared, embedder="backend")
+    ranker = rec.speaking(rec.domain.model_copy(update={"person": "gardener"})).ranker("likelihood")
+    shared.use("elsewhere")
+    assert ranker.origin["adapter"] == ""

@@ -1,10 +1,12 @@
 """A backend under one adapter, whoever else uses the same backend in between."""
 
+import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from llmrec_prompt.backends.base import Backend, Choice, Message, Score, ScoreRequest, Vectors
 
@@ -13,18 +15,25 @@ class Turns:
     """Who may ask a shared model: those of one adapter at a time, and of them one where it takes no more.
 
     Engines keep state between calls (the adapter in force, the prefix in the cache): two threads in one
-    would mix it, or end the process. A server takes several at once, as long as they want one adapter.
+    would mix it, or end the process. A server takes several at once, as long as they want one adapter. Who
+    came first goes first, so that nobody's adapter keeps the others out.
     """
+
+    kept: object = None
+    """The model, where nothing else can tell when it is gone."""
 
     def __init__(self, backend: Backend) -> None:
         self._many = backend.info.at_once > 1
-        self._free, self._inside = threading.Condition(), 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget who is inside: in a forked process they are not."""
+        self._free, self._inside, self._queue = threading.Condition(), 0, deque[object]()
 
     @contextmanager
     def under(self, backend: Backend, adapter: str | None) -> Iterator[Backend]:
         """Wait for a turn, and put the adapter in force for as long as it lasts."""
-        with self._free:
-            self._free.wait_for(lambda: not self._inside or (self._many and backend.adapter == adapter))
+        with self._first(lambda: self._many and backend.adapter == adapter):
             if backend.adapter != adapter:
                 backend.use(adapter)
             self._inside += 1
@@ -37,23 +46,49 @@ class Turns:
 
     def take_up(self, backend: Backend, adapter: str) -> str:
         """Load an adapter, again where its files have changed; its hash as it is loaded."""
-        with self._free:
-            self._free.wait_for(lambda: not self._inside)
+        with self._first(lambda: False):
             backend.use(adapter)
             return backend.adapter_hash
 
+    @contextmanager
+    def _first(self, beside: Callable[[], bool]) -> Iterator[None]:
+        """Wait until nobody who came before waits, and nobody is inside or one may be there `beside` them."""
+        ticket = object()
+        with self._free:
+            self._queue.append(ticket)
+            try:
+                self._free.wait_for(lambda: self._queue[0] is ticket and (not self._inside or beside()))
+                yield
+            finally:
+                self._queue.remove(ticket)
+                self._free.notify_all()
 
-_TURNS: "WeakKeyDictionary[Backend, Turns]" = WeakKeyDictionary()
+
+_TURNS: dict[int, Turns] = {}
 _ALONE = threading.Lock()
 
 
 def turns_of(backend: Backend) -> Turns:
     """Those of a model, the same for all who share it."""
     with _ALONE:
-        found = _TURNS.get(backend)
+        found = _TURNS.get(id(backend))
         if found is None:
-            found = _TURNS[backend] = Turns(backend)
+            found = _TURNS[id(backend)] = Turns(backend)
+            try:
+                weakref.finalize(backend, _TURNS.pop, id(backend), None).atexit = False
+            except TypeError:  # one that cannot be watched is kept, so that its id stays its own
+                found.kept = backend
         return found
+
+
+def _in_child() -> None:
+    for turns in _TURNS.values():
+        turns.reset()
+    _ALONE.release()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(before=_ALONE.acquire, after_in_parent=_ALONE.release, after_in_child=_in_child)
 
 
 class PinnedBackend:

@@ -211,13 +211,15 @@ def _check_baseline(paper: Paper, baseline: str | None) -> None:
     having = [label for label in labels if label.split(" · ")[0] == name]
     if not having:
         raise UnknownName("baseline", baseline, {ranker for plan in paper.plans for ranker in plan.rankers})
+    loaded = any(plan.adapter or plan.domain for plan in paper.plans)  # then names are known only once it is
+    if not loaded and having.count(baseline) == 1:
+        return
     if not which and having != [name]:
         example = next((label for label in having if label != name), f"{name} · ADAPTER")
         raise ConfigError(
             f"Ranker {name!r} of {paper.name} is called after what its runs differ in. Add that to the "
             f"baseline, as the report does, such as {example!r}."
         )
-    loaded = any(plan.adapter or plan.domain for plan in paper.plans)  # then names are known only once it is
     if baseline not in having and not loaded:
         raise UnknownName("baseline", baseline, having)
 

@@ -54,7 +54,7 @@ def combine(scored: Scored) -> Array:
         raise BackendError(
             f"{int((~np.isfinite(total)).sum())} of {len(total)} scores are not finite numbers."
         )
-    return total if scored.decimals is None else total.round(scored.decimals)
+    return total if scored.decimals is None else total.round(scored.decimals) + 0.0  # not -0.0
 
 
 def is_listwise(ranker: Ranker) -> bool:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from threading import RLock
+from typing import Any, TypeVar
 
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Backend
@@ -25,6 +25,7 @@ from llmrec_prompt.scorers.embedders import embeds_with_model
 from llmrec_prompt.templates import HistoryPrompt
 from llmrec_prompt.types import History
 
+T = TypeVar("T")
 RETRIEVERS = ("embedding", "co-occurrence", "bm25", "popularity")
 PEERS = 4
 """Calibration histories behind an item's prior: each costs one more evaluation of every candidate."""
@@ -51,12 +52,13 @@ class Rankers:
     shared: dict[str, Scorer] = field(default_factory=dict)
     """Scorers that no adapter changes."""
     _own: dict[str, Scorer] = field(default_factory=dict)
+    _made: dict[str, Any] = field(default_factory=dict)
     building: RLock = field(default_factory=RLock)
     """Held while something is loaded, fitted or built: of several threads one does it, the others wait."""
 
     def under(self, backend: Callable[[], Backend], card: Card | None) -> "Rankers":
         """The same under another adapter: all that it could change is built anew, the rest is shared."""
-        return replace(self, given=replace(self.given, backend=backend), card=card, _own={})
+        return replace(self, given=replace(self.given, backend=backend), card=card, _own={}, _made={})
 
     def scorer(self, name: str) -> Scorer:
         """A fitted scorer.
@@ -65,29 +67,35 @@ class Rankers:
             UnknownName: no such scorer.
         """
         own = name == "embedding" and embeds_with_model(self.given.embedder)
-        known = self._own if own else self.shared
-        with self.building:
-            if name not in known:
-                known[name] = build_scorer(name, self.given)
-            return known[name]
+        return self._once(self._own if own else self.shared, name, lambda: build_scorer(name, self.given))
 
-    @cached_property
+    def _once(self, known: dict[str, T], key: str, build: Callable[[], T]) -> T:
+        """What is there, at once; what is not is built by one thread, and the others wait for it."""
+        if key not in known:
+            with self.building:
+                if key not in known:
+                    known[key] = build()
+        return known[key]
+
+    @property
     def backend(self) -> Backend:
         """The language model.
 
         Raises:
             ConfigError: there is none.
         """
-        if self.given.backend is None:
+        load = self.given.backend
+        if load is None:
             raise ConfigError("This mode needs a language model. Give one with --model.")
-        return self.given.backend()
+        found: Backend = self._once(self._made, "backend", load)
+        return found
 
-    @cached_property
-    def _made(self) -> dict[str, Ranker]:
-        return {}
-
-    @cached_property
+    @property
     def _encoder(self) -> EncoderRanker:
+        found: EncoderRanker = self._once(self._made, "encoder", self._build_encoder)
+        return found
+
+    def _build_encoder(self) -> EncoderRanker:
         return EncoderRanker(
             self.backend,
             self.given.prompter,
@@ -97,8 +105,12 @@ class Rankers:
             popularity=self.popularity_weight,
         )
 
-    @cached_property
+    @property
     def _likelihood(self) -> LikelihoodRanker:
+        found: LikelihoodRanker = self._once(self._made, "likelihood", self._build_likelihood)
+        return found
+
+    def _build_likelihood(self) -> LikelihoodRanker:
         dataset, prompter = self.given.dataset, self.given.prompter
         peers = calibration_histories(
             dataset,
@@ -144,10 +156,8 @@ class Rankers:
             Unsupported: the backend lacks what the mode asks for.
         """
         mode = self.resolve(mode)
-        with self.building:
-            if mode not in self._made:
-                self._made[mode] = self._build(mode)
-            return self._made[mode]
+        found: Ranker = self._once(self._made, mode, lambda: self._build(mode))
+        return found
 
     def _build(self, mode: str) -> Ranker:
         if mode in SCORERS:

@@ -1,6 +1,7 @@
 """Several rankers as one: z-scored over the candidates, weighted, added."""
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.types import Candidates, History, Scored
 
 Mask = npt.NDArray[np.bool_]
-DECIMALS = 9
+DIGITS = 9
 """Of a sum of z-scores. Where parts disagree about two items the sums are equal but for the last bits."""
 
 
@@ -39,6 +40,7 @@ class FusedRanker:
         self._parts = [(ranker, weight) for ranker, weight in parts if weight]
         if not self._parts:
             raise ConfigError("A fusion needs at least one part with a weight. Give one.")
+        self._decimals = DIGITS - math.floor(math.log10(sum(abs(weight) for _, weight in self._parts)))
 
     @property
     def weights(self) -> dict[str, float]:
@@ -52,7 +54,7 @@ class FusedRanker:
 
     def score(self, history: History, candidates: Candidates) -> Scored:
         """All parts' raw scores, and weights that carry the z-scaling."""
-        fused = Scored({}, {}, decimals=DECIMALS)
+        fused = Scored({}, {}, decimals=self._decimals)
         events: Counter[str] = Counter()
         for ranker, weight in self._parts:
             scored = ranker.score(history, candidates)

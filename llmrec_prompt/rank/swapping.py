@@ -39,10 +39,10 @@ class Swap:
 
     @property
     def _loaded(self) -> Backend:
-        with self._base.building:
-            if self._model is None:
-                self._model = self._load()
-            return self._model
+        if self._model is None:
+            with self._base.building:
+                self._model = self._model or self._load()
+        return self._model
 
     @property
     def rankers(self) -> Rankers:

@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -5,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from llmrec_prompt.backends import Backend, PinnedBackend, ScoreRequest
+from llmrec_prompt.backends import Backend, PinnedBackend, ScoreRequest, turns_of
 from llmrec_prompt.backends.fake import FakeBackend
 
 
@@ -130,3 +131,54 @@ def test_a_turn_ends_with_an_error_too():
     for _ in range(2):
         with pytest.raises(RuntimeError):
             pinned.choose(["a"], ["x"])
+
+
+def test_nobody_is_kept_out_by_those_whose_adapter_is_in_force():
+    shared, stop, found = Slow(at_once=4), threading.Event(), []
+
+    def again():
+        while not stop.is_set():
+            PinnedBackend(shared, "a").embed(["a"])
+
+    threads = [threading.Thread(target=again, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    other = threading.Thread(
+        target=lambda: found.append(PinnedBackend(shared, "bc").embed(["a"])), daemon=True
+    )
+    other.start()
+    other.join(timeout=10)
+    stop.set()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert found
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_process_waits_for_no_thread_that_it_does_not_have():
+    shared = Slow()
+    with turns_of(shared).under(shared, "a"):
+        child = os.fork()
+        if not child:
+            PinnedBackend(shared, "a").embed(["a"])
+            os._exit(0)
+        deadline = time.monotonic() + 10
+        while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if done == (0, 0):
+            os.kill(child, 9)
+    assert done[1] == 0
+    assert done[0] == child
+
+
+def test_models_that_cannot_be_hashed_or_watched_have_turns_as_well():
+    class Odd(Switching):
+        __hash__ = None
+
+        def __eq__(self, other):
+            return True
+
+    one, other = Odd(), Odd()
+    assert turns_of(one) is turns_of(one)
+    assert turns_of(one) is not turns_of(other)

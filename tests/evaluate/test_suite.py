@@ -202,6 +202,9 @@ def test_a_baseline_is_one_of_the_rankers_before_anything_runs(data, tmp_path):
     assert not (tmp_path / "s").exists()
     done = run_suite(small(data, **several, baseline="likelihood · fake:random"), out=tmp_path / "s")
     assert done.sheets[0].more["baseline"] == "likelihood · fake:random"
+    spoken = {"templates": [{}, {"language": "zh"}], "rankers": ["likelihood"], "models": ["fake:overlap"]}
+    done = run_suite(small(data, **spoken, baseline="likelihood"), out=tmp_path / "zh")
+    assert done.sheets[0].more["baseline"] == "likelihood"
 
 
 def test_another_baseline_goes_on_with_what_was_run(data, tmp_path):

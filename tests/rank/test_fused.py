@@ -159,3 +159,10 @@ def test_parts_that_disagree_about_two_leave_them_tied():
                        HISTORY, items("ab"))  # fmt: skip
         assert ranking.provenance.events["all_tied"] == 1
         assert {line.score for line in ranking.recommendations} == {0.0}
+
+
+@pytest.mark.parametrize("weight", [1e-11, 1.0, 1e11])
+def test_what_counts_as_rounding_goes_with_the_weights(weight):
+    ranking = rank(fuse(("A", A, weight), ("B", B, 2 * weight)), HISTORY, items("abc"))
+    assert ranking.ids == ("c", "b", "a")
+    assert "tied" not in ranking.provenance.events
