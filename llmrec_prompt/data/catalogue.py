@@ -18,6 +18,8 @@ HALVES = re.compile("[\\ud800-\\udfff]")
 """Surrogates without a partner, as where a text was cut within an emoji: Python has them, UTF-8 has not."""
 UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
 """Unicode's categories of what nobody sees: control, format, surrogate, private, unassigned, white space."""
+BLANKS = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0").union(map(chr, range(0xFE00, 0xFE10)))
+"""Letters and signs that are drawn as nothing."""
 
 
 def build_items(
@@ -63,7 +65,7 @@ def is_visible(title: str) -> bool:
     >>> is_visible("\u200b "), is_visible("\u200bA")
     (False, True)
     """
-    return any(unicodedata.category(character) not in UNSEEN for character in title)
+    return any(c not in BLANKS and unicodedata.category(c) not in UNSEEN for c in title)
 
 
 def clean_fields(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,8 +47,10 @@ def _log_row(row: Interaction | Mapping[str, Any], place: int) -> tuple[str, str
             f"Interaction {place} is {row!r:.100}; give an Interaction, or a dict with user_id, item_id and, "
             f"where known, rating and timestamp {RECORDS}."
         )
-    cells = _whole({name: found.get(name) for name in names}, f"Interaction {place}")
-    return text(cells["user_id"]), text(cells["item_id"]), cells["rating"], cells["timestamp"]
+    user, item = text(found["user_id"]), text(found["item_id"])
+    if not (user.isascii() and item.isascii()):
+        _whole({"user_id": user, "item_id": item}, f"Interaction {place}")
+    return user, item, found.get("rating"), found.get("timestamp")
 
 
 def _whole(row: dict[str, Any], what: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _read_slowly(values: Sequence[object]) -> tuple[Floats, Mask]:
 
 def _date_seconds(value: object) -> float:
     text = str(value).strip()
-    if not text:
+    if text in ("", "NaT"):  # as pandas and NumPy write a time that is missing
         return np.nan
     try:
         moment = datetime.fromisoformat(text)

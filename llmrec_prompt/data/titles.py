@@ -72,8 +72,9 @@ class TitleIndex:
         self._titles[title.casefold().strip()].append(row)
         self._plain[plain_title(title)].append(row)
         self._bare[without_article(plain_title(title))].append(row)
-        for name in (main_title(title), *REMARK.findall(YEAR.sub("", title))):
-            self._main[without_article(plain_title(name))].append(row)
+        names = (main_title(title), *REMARK.findall(YEAR.sub("", title)))
+        for name in {without_article(plain_title(name)): None for name in names}:
+            self._main[name].append(row)
 
     def match(self, text: str, *, threshold: float = 85, near: bool = True) -> TitleMatch:
         """The item that `text` means, the surest kind of match first; ties go to the catalogue's order.

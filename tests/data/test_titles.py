@@ -168,3 +168,8 @@ def test_an_id_in_other_capitals_is_a_guess_where_it_is_one_items():
     assert index.match("sku-1", near=False).nearest.title == "Red lamp"
     assert index.match("ab").item is None
     assert index.match("x7").item.title == "x7"  # a title is one exactly
+
+
+def test_a_title_with_itself_in_brackets_is_not_two_items():
+    item = Item(item_id="1", title="Léon: The Professional (a.k.a. The Professional) (Léon) (1994)")
+    assert not TitleIndex([item]).match("Léon").ambiguous

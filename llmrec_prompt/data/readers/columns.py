@@ -18,22 +18,23 @@ LOG_COLUMNS = ("user_id", "item_id", "rating", "timestamp")
 
 
 def mapping_of(meta: Mapping[str, Any]) -> Names:
-    """What meta.json says in `columns`.
-
-    Raises:
-        DataError: it is no object of names.
-    """
+    """What meta.json says in `columns`; what cannot be meant so is a note of somebody's, and told."""
     said = meta.get("columns") or {}
     if not isinstance(said, dict) or not all(isinstance(name, str) and name for name in said.values()):
-        raise DataError(
-            f"'columns' in meta.json is {said!r:.100}; give an object of names, such as "
-            '{"Name": "title", "sku": "item_id"}.'
+        log.warning(
+            "'columns' in meta.json is %.100r and is not read; an object of names is, such as "
+            '{"Name": "title", "sku": "item_id"}.',
+            said,
         )
+        return {}
     known = {*ITEM_COLUMNS, *LOG_COLUMNS}
-    for name in said.values():
-        if name not in known and (meant := close(name, known)):
-            log.warning("Unknown column %r in 'columns' of meta.json. Did you mean %r?", name, meant)
-    return said
+    notes = {name: ours for name, ours in said.items() if name in known and ours not in known}
+    if notes:
+        log.warning("'columns' in meta.json would rename %s, which is read as it is.", ", ".join(notes))
+    for name, ours in said.items():
+        if ours not in {*known, name} and name not in notes and (meant := close(ours, known)):
+            log.warning("Unknown column %r in 'columns' of meta.json. Did you mean %r?", ours, meant)
+    return {name: ours for name, ours in said.items() if name not in notes}
 
 
 def check_mapping(mapping: Names, found: Sequence[str], folder: Path, *, with_log: bool) -> None:
@@ -56,13 +57,18 @@ def read_as(
 ) -> list[str]:
     """The names under which the columns of a file are read; the first two of `known` are needed.
 
-    A column that differs from a known one in capitals or surrounding blanks alone is that one, where no other
-    column is; `raw.remarks` says so.
+    What is mapped to a column of the other file, or to one that is here itself, stays what it is. A column
+    that differs from a known one in capitals or surrounding blanks alone is that one, where no other column
+    is; `raw.remarks` says so.
 
     Raises:
         DataError: a needed column is missing, or two columns would be read as one.
     """
-    mapped = {name: ours for name, ours in mapping.items() if name in found}
+    elsewhere = {*ITEM_COLUMNS, *LOG_COLUMNS}.difference(known)
+    mapped = {
+        name: ours for name, ours in mapping.items()
+        if name in found and ours not in elsewhere and (ours not in found or ours == name)
+    }  # fmt: skip
     rest = [name for name in found if name not in mapped]
     guessed = _in_other_capitals(path, rest, [name for name in known if name not in mapped.values()])
     raw.remarks += [f"column {name!r} of {path.name} is read as {ours!r}" for name, ours in guessed.items()]

@@ -63,8 +63,6 @@ BAD = [
         SHOP | {"Kind": "title"},
         "{d}/items.csv: columns ['Name', 'Kind'] would all be 'title'; keep one of them.",
     ),
-    (["Name"], "'columns' in meta.json is ['Name']; give an object of names, such as"),
-    ({"Name": 3}, "'columns' in meta.json is {{'Name': 3}}; give an object of names, such as"),
 ]
 
 
@@ -73,6 +71,34 @@ def test_a_mapping_that_cannot_be_meant(tmp_path, mapping, message):
     with pytest.raises(DataError) as caught:
         Dataset.load(shop(tmp_path, mapping))
     assert str(caught.value).startswith(message.format(d=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("note", "told"),
+    [
+        (["item_id", "title"], "'columns' in meta.json is ['item_id', 'title'] and is not read"),
+        ({"rating": "1 to 5 stars"}, "'columns' in meta.json would rename rating, which is read as it is."),
+        ({"stars": 5}, "'columns' in meta.json is {'stars': 5} and is not read"),
+    ],
+)
+def test_notes_about_columns_rename_nothing(tmp_path, caplog, note, told):
+    write_lines(tmp_path / "items.csv", ["item_id,title", "1,Cup", "2,Pot"])
+    write_lines(tmp_path / "interactions.csv", ["user_id,item_id,rating,timestamp", "u,1,1,7", "u,2,5,8"])
+    write_jsonl(tmp_path / "meta.json", [{"columns": note, "cleaning": {"preference": 3.5}}])
+    data = Dataset.load(tmp_path)
+    assert [(like.item_id, like.timestamp) for like in data.history("u")] == [("2", 8)]
+    (message,) = caplog.messages
+    assert message.startswith(told)
+
+
+def test_each_file_is_read_by_what_of_the_mapping_is_its_own(tmp_path):
+    write_lines(tmp_path / "items.csv", ["id,name,rating", "1,Cup,9"])
+    write_lines(tmp_path / "interactions.csv", ["id,user_id,item_id,rating", "77,u,1,5"])
+    mapping = {"id": "item_id", "name": "title", "rating": "stars"}
+    write_jsonl(tmp_path / "meta.json", [{"columns": mapping}])
+    data = Dataset.load(tmp_path)
+    assert (data.items[0].item_id, data.items[0].title) == ("1", "Cup")
+    assert [(like.item_id, like.rating) for like in data.history("u")] == [("1", 5.0)]
 
 
 def test_a_mapping_of_logs_that_are_not_there_is_no_error(tmp_path):
