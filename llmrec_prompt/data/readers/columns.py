@@ -65,10 +65,8 @@ def read_as(
         DataError: a needed column is missing, or two columns would be read as one.
     """
     elsewhere = {*ITEM_COLUMNS, *LOG_COLUMNS}.difference(known)
-    mapped = {
-        name: ours for name, ours in mapping.items()
-        if name in found and ours not in elsewhere and (ours not in found or ours == name)
-    }  # fmt: skip
+    mapped = {name: ours for name, ours in mapping.items() if name in found and ours not in elsewhere}
+    raw.remarks += _give_way(mapped, path, found)
     rest = [name for name in found if name not in mapped]
     guessed = _in_other_capitals(path, rest, [name for name in known if name not in mapped.values()])
     raw.remarks += [f"column {name!r} of {path.name} is read as {ours!r}" for name, ours in guessed.items()]
@@ -81,6 +79,20 @@ def read_as(
     missing = [name for name, ours in mapping.items() if ours in known[:2] and ours not in names]
     need_columns(path, found if missing else names, missing or known[:2])
     return names
+
+
+def _give_way(mapped: Names, path: Path, found: Sequence[str]) -> list[str]:
+    """Take out what would be read as a column that is there itself and is not mapped away; says of which.
+
+    Rows of JSON have columns of their own each, so there it stays, and is an error.
+    """
+    told = []
+    while path.suffix != ".jsonl":
+        there = [n for n, ours in mapped.items() if ours in found and ours not in mapped]
+        if not there:
+            break
+        told += [f"column {n!r} of {path.name} is not read as {mapped.pop(n)!r}, which it has" for n in there]
+    return told
 
 
 def _in_other_capitals(path: Path, found: Sequence[str], known: Sequence[str]) -> Names:

@@ -99,6 +99,21 @@ def test_each_file_is_read_by_what_of_the_mapping_is_its_own(tmp_path):
     data = Dataset.load(tmp_path)
     assert (data.items[0].item_id, data.items[0].title) == ("1", "Cup")
     assert [(like.item_id, like.rating) for like in data.history("u")] == [("1", 5.0)]
+    assert "column 'id' of interactions.csv is not read as 'item_id', which it has" in data.report.remarks
+
+
+def test_two_columns_may_be_read_as_each_other(tmp_path):
+    write_lines(tmp_path / "items.csv", ["item_id,title,Name", "1,a long text,Cup"])
+    write_jsonl(tmp_path / "meta.json", [{"columns": {"title": "description", "Name": "title"}}])
+    item = Dataset.load(tmp_path).items[0]
+    assert (item.title, item.description) == ("Cup", "a long text")
+
+
+def test_rows_that_go_by_different_names_are_not_lost(tmp_path):
+    write_jsonl(tmp_path / "items.jsonl", [{"sku": "1", "title": "A"}, {"item_id": "2", "title": "B"}])
+    write_jsonl(tmp_path / "meta.json", [{"columns": {"sku": "item_id"}}])
+    with pytest.raises(DataError, match="would all be 'item_id'"):
+        Dataset.load(tmp_path)
 
 
 def test_a_mapping_of_logs_that_are_not_there_is_no_error(tmp_path):
