@@ -1,5 +1,6 @@
 """CSV files as rows: forgiving of quotes within a line, not of a quote that swallows the lines after it."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from llmrec_prompt.data.files import read_text
 from llmrec_prompt.errors import DataError
 
 SIGNS = (";", "\t")
-"""What separates fields where the first line has it and no comma: so spreadsheets write in many languages."""
+"""What separates fields where commas do not: so spreadsheets write in many languages."""
+KNOWN = frozenset({"item_id", "user_id", "title"})
+"""Names by which a header is recognised."""
 END = ","
 """A line after the last one: it is a record of its own unless a quote is still open before it."""
 
@@ -36,7 +39,7 @@ def read_csv(path: Path) -> CsvRows:
     text = io.StringIO(read_text(path), newline="")
     first = text.readline()
     text.seek(0)
-    sign = next((sign for sign in SIGNS if sign in first and "," not in first), ",")
+    sign = _sign_of(first)
     lines: list[str] = []  # of the record that is being read
     reader = csv.reader(_keeping(text, lines), delimiter=sign)
     rows: list[list[str]] = []
@@ -54,6 +57,20 @@ def read_csv(path: Path) -> CsvRows:
     _check_separator(path, header)
     notes = {f"{path.name} rows that go over several lines": several} if several else {}
     return CsvRows(header, rows[1:-1], notes)
+
+
+def _sign_of(header: str) -> str:
+    """What separates fields: that under which the header has a name we know, or else commas if there are any.
+
+    >>> _sign_of('item_id;title;"Preis, EUR"'), _sign_of("Name, short"), _sign_of("sku;Name")
+    (';', ',', ';')
+    """
+    for sign in (",", *SIGNS):
+        with contextlib.suppress(csv.Error):  # it is told of where the whole is read
+            fields = next(csv.reader([header], delimiter=sign), [])
+            if KNOWN.intersection(name.strip().lower() for name in fields):
+                return sign
+    return next((sign for sign in SIGNS if sign in header and "," not in header), ",")
 
 
 def _check_separator(path: Path, header: list[str]) -> None:

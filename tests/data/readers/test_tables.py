@@ -314,3 +314,13 @@ def test_a_data_set_is_called_after_its_folder_from_inside_too(tmp_path, monkeyp
     (folder / "deeper").mkdir()
     monkeypatch.chdir(folder / "deeper")
     assert Dataset.load("..").name == "my_shop"
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_a_comma_in_a_quoted_name_is_no_separator(tmp_path, sign):
+    write_lines(
+        tmp_path / "items.csv",
+        [sign.join(["item_id", "title", '"Preis, EUR"']), sign.join(["1", "Cup", "3"])],
+    )
+    item = Dataset.load(tmp_path).items[0]
+    assert (item.title, item.model_extra) == ("Cup", {"Preis, EUR": "3"})
