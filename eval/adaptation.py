@@ -32,9 +32,10 @@ from llmrec_prompt.evaluate.cases import Ask, Exam, exam_of
 from llmrec_prompt.evaluate.offline import check_leak
 from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.evaluate.runner import run_exam
-from llmrec_prompt.evaluate.score_cache import ScoreStore, cached, code_fingerprint
+from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
 from llmrec_prompt.rank import Ranker
 from llmrec_prompt.rank.fused import FusedRanker
+from llmrec_prompt.rank.identity import code_fingerprint
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.scorers import Ingredients, build_scorer

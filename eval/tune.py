@@ -1,19 +1,25 @@
-"""Choose the default weights of `fused` on validation users.
+"""Choose the default weights of `fused` on validation users, and see what `stacked` gains over them.
 
     LLMREC_PRECISION=bf16 python eval/tune.py --data ../shared/data --model hf:smollm2
     python eval/tune.py --model hf:smollm2 --adapter smollm2-general --without likelihood item-knn \
       --sets restaurants-mx se-quantum nemig-de shakespeare-co
+    python eval/tune.py --model hf:smollm2 --adapter smollm2-games --earlier --sets ifdb --users 200 \
+      --without likelihood
 
-The second is for domains that an adapter has not seen: what should stand beside its encoder there.
+The second is for domains that an adapter has not seen: what should stand beside its encoder there. The third
+is for domains that it has: those users whom it has not learnt from are the tested ones, so they are asked for
+the like before the one that is tested, and nobody here knows that one.
 The users here come after those that the suites and eval/adaptation.py test, in the same seeded order. Each is
 asked three times: with logs; for a target that the logs do not know (`new item`: nobody has met it); and
-without logs. Prints NDCG@10 of every part and of the best fusions. Raw parts are kept under
-runs/tune, so that a second look at the weights costs nothing.
+without logs. Prints NDCG@10 of every part and of the best fusions, and of the default weights beside those
+that `stacked` learns from some of the users, on the others. Parts are kept under runs/tune, so that a second
+look at the weights costs nothing.
 """
 
 import argparse
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +30,12 @@ from llmrec_prompt.backends import load_backend
 from llmrec_prompt.cache import content_key
 from llmrec_prompt.cli.output import progress
 from llmrec_prompt.data import Case, Dataset, leave_last_out, sample_candidates
-from llmrec_prompt.evaluate.score_cache import code_fingerprint
 from llmrec_prompt.progress import track
-from llmrec_prompt.rank import Ranker
+from llmrec_prompt.rank import Ranker, combine
+from llmrec_prompt.rank.identity import code_fingerprint
 from llmrec_prompt.rank.priors import SOURCES
+from llmrec_prompt.rank.stacking import SCALE, STRENGTH, USERS, conditional_logit
+from llmrec_prompt.rank.weights import default_weights
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.templates import Prompter, load_domain
 from llmrec_prompt.types import Item
@@ -46,6 +54,8 @@ SETS = (
 TEXT = {"likelihood": (0, 0.5, 1), "embedding": (0, 0.5, 1), "bm25": (0, 0.5, 1), "encoder": (0, 0.5, 1)}
 LOGS = {"popularity": (0, 0.25, 0.5, 1), "co-occurrence": (0, 0.5, 1, 2), "item-knn": (0, 0.5, 1, 2)}
 PARTS = (*TEXT, *LOGS)
+DRAWS = 20
+"""Of the users whom weights are learnt from."""
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -59,6 +69,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=40)
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--adapter", help="the model's adapter")
+    parser.add_argument("--earlier", action="store_true", help="ask tested users for an earlier like")
     parser.add_argument("--without", nargs="*", default=[], choices=PARTS, help="parts to leave out")
     parser.add_argument("--calibration", default="catalogue", choices=SOURCES, help="of the likelihood")
     parser.add_argument("--best", type=int, default=10, help="fusions to print")
@@ -69,16 +80,16 @@ def main() -> None:
     for name, negatives in itertools.product(given.sets, ("uniform", "popular")):
         rows[f"{name} {negatives}"] = collect(given, backend, name, negatives)
     report(rows, given.best)
+    stacked(given, rows)
 
 
 def collect(given: argparse.Namespace, backend: Any, name: str, negatives: str) -> list[dict[str, Any]]:
     """Raw scores of every part for each validation user, and where the target stands among the candidates."""
-    dataset, tested = Dataset.load(given.data / name), TESTED.get(name, 200)
+    dataset = Dataset.load(given.data / name)
     file = Path("runs/tune") / f"{name}-{negatives}-{key_of(given, backend, dataset)}.json"
     if file.exists():
         return list(json.loads(file.read_text()))
-    cases = leave_last_out(dataset, users=tested + given.users, seed=0).cases[tested:]
-    train = dataset.without([(c.user_id, c.target) for c in cases])
+    train, cases = questions_of(given, name, dataset)
     recommender = Recommender(train, model=backend, calibration=given.calibration, adapter=given.adapter)
     rankers = {part: recommender.ranker_of(part) for part in given.parts}
     questions = [(c, sample_candidates(train, c, kind=negatives, seed=0)) for c in cases]
@@ -95,11 +106,25 @@ def collect(given: argparse.Namespace, backend: Any, name: str, negatives: str) 
     return rows
 
 
+def questions_of(given: argparse.Namespace, name: str, dataset: Dataset) -> tuple[Dataset, Sequence[Case]]:
+    """Users who are not tested, or the tested ones an item earlier; the logs without what is asked for."""
+    tested = TESTED.get(name, 200)
+    if given.earlier:
+        last = leave_last_out(dataset, users=tested, seed=0)
+        split = leave_last_out(
+            last.train, users=given.users, seed=0, among={case.user_id for case in last.cases}
+        )
+        return split.train, split.cases
+    cases = leave_last_out(dataset, users=tested + given.users, seed=0).cases[tested:]
+    return dataset.without([(c.user_id, c.target) for c in cases]), cases
+
+
 def key_of(given: argparse.Namespace, backend: Any, dataset: Dataset) -> str:
     """16 hex digits over all that could change a part, the names of the parts among it."""
     facts = {
         "parts": given.parts,
         "users": given.users,
+        "earlier": given.earlier,
         "calibration": given.calibration,
         "model_hash": backend.info.hash,
         "engine": [backend.info.engine, backend.info.context],
@@ -118,8 +143,7 @@ def row_of(train: Dataset, rankers: dict[str, Ranker], case: Case, candidates: l
         "target": [item.item_id for item in candidates].index(case.target),
         "met": [bool(met[train.index[item.item_id]]) for item in candidates],
         "parts": {
-            part: np.asarray(ranker.score(history, candidates).parts[part]).tolist()
-            for part, ranker in rankers.items()
+            part: combine(ranker.score(history, candidates)).tolist() for part, ranker in rankers.items()
         },
     }
 
@@ -140,6 +164,31 @@ def report(rows: dict[str, list[dict[str, Any]]], best: int) -> None:
             show(weights, exams)
 
 
+def stacked(given: argparse.Namespace, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """The default weights and learnt ones, on users whom the latter were not learnt from."""
+    card = find(given.adapter).card if given.adapter else None
+    print(f"\ndefault  learnt  (from {USERS} users or half of them; means over {DRAWS} draws of these)")
+    for name, asked in rows.items():
+        domain = Dataset.load(given.data / name.split()[0]).domain
+        start = default_weights(card, domain, logs=True)
+        if not start.keys() <= asked[0]["parts"].keys():
+            continue
+        found = [learnt(Parts(asked, new=False), start, draw) for draw in range(DRAWS)]
+        default, own = np.mean(found, axis=0)
+        print(f"{default:7.3f}  {own:6.3f}  {name}", flush=True)
+
+
+def learnt(exam: "Parts", start: dict[str, float], draw: int) -> tuple[float, float]:
+    """NDCG@10 of the default weights and of those learnt from some users, both on the others."""
+    order = np.random.default_rng(draw).permutation(len(exam.targets))
+    few, others = np.split(order, [min(USERS, len(order) // 2)])
+    values = np.stack([exam.scores[part] for part in start], axis=-1)
+    choices = [(values[user], int(exam.targets[user])) for user in few]
+    weights = conditional_logit(choices, SCALE * np.array(list(start.values())), STRENGTH)
+    own = dict(zip(start, weights.tolist(), strict=True))
+    return exam.ndcg(start, others), exam.ndcg(own, others)
+
+
 def useful(weights: dict[str, float]) -> bool:
     """Whether there is anything in it, and not the same signal twice."""
     return any(weights.values()) and not (weights.get("co-occurrence") and weights.get("item-knn"))
@@ -157,12 +206,12 @@ class Parts:
         scores |= {part: informed(scores[part], met) for part in LOGS if part in scores}
         self.scores = {part: z_scores(values) for part, values in scores.items()}
 
-    def ndcg(self, weights: dict[str, float]) -> float:
-        """Mean NDCG@10 of a weighted sum of z-scores; ties count as half above."""
+    def ndcg(self, weights: dict[str, float], users: Any = slice(None)) -> float:
+        """Mean NDCG@10 of a weighted sum of z-scores, of all users or some; ties count as half above."""
         total = sum(w * self.scores[part] for part, w in weights.items() if w)
         own = np.take_along_axis(total, self.targets[:, None], axis=1)
         place = 1 + (total > own).sum(1) + ((total == own).sum(1) - 1) / 2
-        return float(np.where(place <= 10, 1 / np.log2(1 + place), 0.0).mean())
+        return float(np.where(place <= 10, 1 / np.log2(1 + place), 0.0)[users].mean())
 
 
 def informed(values: Array, met: Array) -> Array:

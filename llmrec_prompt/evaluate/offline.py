@@ -21,8 +21,9 @@ from llmrec_prompt.evaluate.reports.sheet import Report
 from llmrec_prompt.evaluate.run import RunDirectory, append_line, manifest_name
 from llmrec_prompt.evaluate.runner import default_folder, run_exam
 from llmrec_prompt.evaluate.sample import write_asked
-from llmrec_prompt.evaluate.score_cache import ScoreStore, cached, card_facts, code_fingerprint, data_facts
+from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
 from llmrec_prompt.rank import EncoderRanker, Ranker, RetrievedRanker, ScorerRanker
+from llmrec_prompt.rank.identity import card_facts, code_fingerprint, data_facts
 from llmrec_prompt.recommender import Recommender
 
 

@@ -4,36 +4,24 @@ The key is all that could change a score: the ranker and its settings, weights, 
 what it was fitted on, the code, the history and the candidates. Values are JSON and arrays, never pickle.
 """
 
-import functools
-import hashlib
 import json
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import llmrec_prompt
-from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Usage
 from llmrec_prompt.cache import Numbers, NumberStore, cache_dir, content_key
-from llmrec_prompt.data import Dataset
 from llmrec_prompt.rank import EncoderRanker, FusedRanker, Ranker
+from llmrec_prompt.rank.identity import card_facts, catalogue_fingerprint, code_fingerprint, data_facts
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.types import Candidates, History, Scored
 
-ROOMS = ("adapters", "backends", "data", "rank", "retrieve", "scorers", "templates")
-"""Code that takes part in a score."""
 WITHOUT_LOGS = ("likelihood", "label", "listed", "yes_no")
 """Modes that read the catalogue and no logs: their scores hold whoever else is tested."""
-ACTING = (
-    "mode", "templates", "unlabelled", "language", "history", "scale", "near", "focus", "reach", "centred",
-    "popularity",
-)  # fmt: skip
-"""Fields of a card that a ranking follows."""
 LATEST_S = 1.0
 """An answer waits no longer than this for others to be written with it, plus the time to the next one."""
 NOT_ASKED = ("prompts", "candidates", "exclude_consumed")
@@ -170,11 +158,6 @@ def identity_of(ranker: Ranker, recommender: Recommender) -> str:
     return json.dumps(facts, sort_keys=True, default=str)
 
 
-def card_facts(card: Card | None) -> dict[str, Any]:
-    """What an adapter's card says that its ranking follows; its weights have a hash of their own."""
-    return {} if card is None else card.model_dump(mode="json", include=set(ACTING))
-
-
 def fitted_on(ranker: Ranker, recommender: Recommender) -> str:
     """Fingerprint of the data that a ranker's scores depend on: the catalogue, or the logs, too."""
     logs = ranker.name not in WITHOUT_LOGS or recommender.settings.calibration == "users"
@@ -184,31 +167,3 @@ def fitted_on(ranker: Ranker, recommender: Recommender) -> str:
     if not logs:
         return catalogue_fingerprint(dataset)
     return " ".join([dataset.fingerprint, *data_facts(dataset).values()])
-
-
-def data_facts(dataset: Dataset) -> dict[str, str]:
-    """What scorers read of the logs and the fingerprint does not hold: when, and who met what unliked."""
-    times = np.nan_to_num(dataset.times(), nan=-1.0).astype("<f8")
-    return {"times": _digest(times.tobytes()), "met": _digest(np.packbits(dataset.met()).tobytes())}
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def catalogue_fingerprint(dataset: Dataset) -> str:
-    """16 hex digits over the items alone."""
-    digest = hashlib.sha256()
-    for item in dataset.items:
-        digest.update(item.model_dump_json().encode() + b"\n")
-    return digest.hexdigest()[:16]
-
-
-@functools.cache
-def code_fingerprint() -> str:
-    """16 hex digits over the code that takes part in a score: a mended ranker shall not find old scores."""
-    package, digest = Path(llmrec_prompt.__file__).parent, hashlib.sha256()
-    for room in ROOMS:
-        for path in sorted((package / room).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]

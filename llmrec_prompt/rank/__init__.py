@@ -2,7 +2,7 @@
 
 from llmrec_prompt.rank.asking import UNUSABLE
 from llmrec_prompt.rank.base import Ranker, Request, combine
-from llmrec_prompt.rank.building import WEIGHTS, WITHOUT_LOGS, Rankers
+from llmrec_prompt.rank.building import Rankers
 from llmrec_prompt.rank.encoder import TASKS, EncoderRanker
 from llmrec_prompt.rank.explain import Reason, in_words, leave_one_out
 from llmrec_prompt.rank.fused import FusedRanker
@@ -16,12 +16,14 @@ from llmrec_prompt.rank.priors import SOURCES, calibration_histories
 from llmrec_prompt.rank.retrieved import RetrievedRanker
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.rank.swapping import Swap
+from llmrec_prompt.rank.weights import TRAINED, WEIGHTS, WITHOUT_LOGS
 from llmrec_prompt.rank.yes_no import YesNoRanker
 
 __all__ = [
     "MODES",
     "SOURCES",
     "TASKS",
+    "TRAINED",
     "UNUSABLE",
     "WEIGHTS",
     "WITHOUT_LOGS",

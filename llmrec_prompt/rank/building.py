@@ -1,12 +1,13 @@
 """From the name of a mode to a ranker; scorers and priors are shared between modes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any, TypeVar
 
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Backend
+from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError, UnknownName
 from llmrec_prompt.rank.base import Ranker
 from llmrec_prompt.rank.encoder import EncoderRanker, EncoderScorer
@@ -15,9 +16,11 @@ from llmrec_prompt.rank.label import LabelRanker
 from llmrec_prompt.rank.learnt import learnt_in
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.listed import ListedRanker
-from llmrec_prompt.rank.modes import ASKING, PARTS, check_mode, parts_of
+from llmrec_prompt.rank.modes import ASKING, FUSIONS, PARTS, check_mode, parts_of
 from llmrec_prompt.rank.priors import calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
+from llmrec_prompt.rank.stacking import learnt_weights
+from llmrec_prompt.rank.weights import default_weights, is_trained
 from llmrec_prompt.rank.yes_no import YesNoRanker
 from llmrec_prompt.retrieve import Retriever
 from llmrec_prompt.scorers import NEED_LOGS, SCORERS, Ingredients, Scorer, build_scorer
@@ -29,10 +32,6 @@ T = TypeVar("T")
 RETRIEVERS = ("embedding", "co-occurrence", "bm25", "popularity")
 PEERS = 4
 """Calibration histories behind an item's prior: each costs one more evaluation of every candidate."""
-
-WEIGHTS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "popularity": 0.25, "co-occurrence": 1.0}
-WITHOUT_LOGS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "bm25": 0.5, "encoder": 0.5}
-"""The fusion's default weights, from `eval/tune.py`: where there are logs, and where there are none."""
 
 
 @dataclass
@@ -59,6 +58,14 @@ class Rankers:
     def under(self, backend: Callable[[], Backend], card: Card | None) -> "Rankers":
         """The same under another adapter: all that it could change is built anew, the rest is shared."""
         return replace(self, given=replace(self.given, backend=backend), card=card, _own={}, _made={})
+
+    def over(self, dataset: Dataset) -> "Rankers":
+        """The same over other logs of the same catalogue: what reads the items alone is shared."""
+        items = {name: scorer for name, scorer in self.shared.items() if name not in NEED_LOGS}
+        given, made = replace(self.given, dataset=dataset), {"backend": self._made.get("backend")}
+        return replace(
+            self, given=given, shared=items, _own=dict(self._own), _made=made if made["backend"] else {}
+        )
 
     def scorer(self, name: str) -> Scorer:
         """A fitted scorer.
@@ -131,7 +138,7 @@ class Rankers:
         """
         if mode != "auto":
             return mode
-        abroad = self._trained_encoder and not learnt_in(self.card, self.given.prompter.domain.name)
+        abroad = is_trained(self.card) and not learnt_in(self.card, self.given.prompter.domain.name)
         return "fused" if self.card is None or abroad else self.card.mode
 
     def prompt(self, mode: str, history: History) -> HistoryPrompt:
@@ -142,7 +149,7 @@ class Rankers:
         """
         mode = self.resolve(mode)
         check_mode(mode)
-        parts = self.fusion() if mode == "fused" else parts_of(mode) or (mode,)
+        parts = self._parts(mode)
         if "encoder" in parts and "likelihood" not in parts:
             return self._encoder.prompt(history)
         trained = self.card if mode in ASKING and self.card and mode == self.card.mode else None
@@ -168,8 +175,8 @@ class Rankers:
             return self._encoder
         if mode in ASKING:
             return self._asking(mode)
-        if mode == "fused":
-            return self._fused()
+        if mode in FUSIONS:
+            return self._fusion(mode)
         check_mode(mode)
         return FusedRanker([(self.ranker(part), 1.0) for part in parts_of(mode)], name=mode)
 
@@ -187,30 +194,31 @@ class Rankers:
         Raises:
             UnknownName: no such part.
         """
-        weights = self._defaults() if self.weights is None else self.weights
+        logs, weights = self.given.dataset.has_logs, self.weights
+        if weights is None:
+            weights = default_weights(self.card, self.given.prompter.domain.name, logs=logs)
         unknown = [part for part in weights if part not in PARTS]
         if unknown:
             raise UnknownName("part of a fusion", unknown[0], PARTS)
-        logs = self.given.dataset.has_logs
         return {part: w for part, w in weights.items() if w and (logs or part not in NEED_LOGS)}
 
-    def _defaults(self) -> dict[str, float]:
-        weights = WEIGHTS if self.given.dataset.has_logs else WITHOUT_LOGS
-        if self._trained_encoder:
-            others = {part: w for part, w in weights.items() if part not in ("likelihood", "encoder")}
-            return {"encoder": weights["likelihood"], **others}
-        return dict(weights)
-
-    @property
-    def _trained_encoder(self) -> bool:
-        return self.card is not None and self.card.mode == "encoder"
-
-    def _fused(self) -> FusedRanker:
-        """By default without the bare model's encoder where the backend cannot embed."""
+    def _usable(self) -> dict[str, float]:
+        """The fusion; by default without the bare model's encoder where the backend cannot embed."""
         found = self.fusion()
         if self.weights is None and "encoder" in found and "embed" not in self.backend.info.can:
             del found["encoder"]
-        return FusedRanker([(self.ranker(part), weight) for part, weight in found.items()])
+        return found
+
+    def _fusion(self, mode: str) -> FusedRanker:
+        """The default parts, with tuned weights or with what the logs teach."""
+        start = self._usable()
+        parts = {part: self.ranker(part) for part in start}
+        weights = start if mode == "fused" else learnt_weights(self, start, parts)
+        return FusedRanker([(parts[part], weight) for part, weight in weights.items()], name=mode)
+
+    def _parts(self, mode: str) -> Collection[str]:
+        """What a mode is made of."""
+        return self.fusion() if mode in FUSIONS else parts_of(mode) or (mode,)
 
     def retriever(self, mode: str, size: int) -> Retriever:
         """What finds a mode's candidates: the top of several scorers, or all there are.
@@ -219,12 +227,12 @@ class Rankers:
         needs fewer.
         """
         dataset, mode = self.given.dataset, self.resolve(mode)
-        if all(part == "encoder" or part in SCORERS for part in parts_of(mode) or (mode,)):
+        parts = self._parts(mode)
+        if mode not in FUSIONS and all(part == "encoder" or part in SCORERS for part in parts):
             return Retriever(dataset, (), size=len(dataset.items))
-        parts = self.fusion() if mode == "fused" else parts_of(mode)
         wanted = dict.fromkeys([*RETRIEVERS, *(part for part in parts_of(mode) if part in SCORERS)])
         names = [name for name in wanted if dataset.has_logs or name not in NEED_LOGS]
         scorers = [self.scorer(name) for name in names]
-        if self._trained_encoder and "encoder" in parts:
+        if is_trained(self.card) and "encoder" in parts:
             scorers.insert(0, EncoderScorer(self._encoder))  # bare, it is not worth reading the catalogue
         return Retriever(dataset, scorers, size=size)

@@ -6,7 +6,9 @@ from llmrec_prompt.scorers import SCORERS
 ASKING = ("label", "listed", "yes_no")
 """Modes that put a question about the candidates to the model."""
 PARTS = (*SCORERS, "likelihood", "encoder", *ASKING)
-MODES = (*PARTS, "fused", "auto")
+FUSIONS = ("fused", "stacked")
+"""The default parts added up: with tuned weights, or with weights learnt from the logs."""
+MODES = (*PARTS, *FUSIONS, "auto")
 
 
 def parts_of(mode: str) -> tuple[str, ...]:

@@ -3,12 +3,13 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tune
 
 from llmrec_prompt import Dataset
 from llmrec_prompt.backends import load_backend
-from llmrec_prompt.data import write_two_file
+from llmrec_prompt.data import leave_last_out, write_two_file
 
 PARTS = ["popularity", "bm25", "co-occurrence"]
 
@@ -18,7 +19,7 @@ def given(tmp_path, monkeypatch):
     write_two_file(Dataset.load("sample:movies"), tmp_path / "data" / "films")
     monkeypatch.setitem(tune.TESTED, "films", 2)
     values = {"data": tmp_path / "data", "users": 3, "model": "fake:overlap", "calibration": "catalogue"}
-    return argparse.Namespace(**values, adapter=None, parts=PARTS)
+    return argparse.Namespace(**values, adapter=None, parts=PARTS, earlier=False)
 
 
 def asked(given, backend="fake:overlap"):
@@ -38,3 +39,29 @@ def test_another_model_is_asked_anew(given):
     asked(given)
     asked(given, "fake:random")
     assert len(list(Path("runs/tune").iterdir())) == 2
+
+
+def test_an_earlier_like_of_tested_users_is_asked_for(given):
+    data = Dataset.load(given.data / "films")
+    last = {case.user_id: case for case in leave_last_out(data, users=2, seed=0).cases}
+    given.earlier = True
+    train, cases = tune.questions_of(given, "films", data)
+    assert {case.user_id for case in cases} == set(last)
+    for case in cases:
+        assert case.target == last[case.user_id].history[-1]
+        hidden = {case.target, last[case.user_id].target}
+        assert not hidden & {item.item_id for item in train.history_items(case.user_id)}
+
+
+def test_learnt_weights_beat_default_ones_where_these_mislead():
+    """What the default says of most importance is chance; what it hardly reads decides."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(80):
+        chance, sign = rng.normal(size=(2, 20)).tolist()
+        best = int(np.argmax(sign))
+        parts = {"likelihood": chance, "embedding": sign, "popularity": chance, "co-occurrence": sign}
+        rows.append({"target": best, "met": [True] * 20, "parts": parts})
+    start = {"likelihood": 1.0, "embedding": 0.5, "popularity": 1.0, "co-occurrence": 0.25}
+    default, own = tune.learnt(tune.Parts(rows, new=False), start, draw=0)
+    assert own > default + 0.1

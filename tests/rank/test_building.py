@@ -7,7 +7,7 @@ from llmrec_prompt.errors import ConfigError, UnknownName, Unsupported
 from llmrec_prompt.rank import MODES, WEIGHTS, WITHOUT_LOGS, Rankers, combine, rank
 from llmrec_prompt.scorers import NEED_LOGS, Ingredients
 
-from .toys import dataset, items, prompter
+from .toys import chains, dataset, items, prompter
 
 DATA = dataset("abcdef", "u1 a b c\nu2 b c d\nu3 c d e\n")
 
@@ -24,7 +24,7 @@ def rankers(data=DATA, *, model=True, **options):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_each_mode_builds_and_ranks(mode):
-    made = rankers().ranker(mode)
+    made = rankers(chains() if mode == "stacked" else DATA).ranker(mode)
     name = "fused" if mode == "auto" else mode
     assert made.name == name
     ranking = rank(made, items("ab"), items("cdef"))

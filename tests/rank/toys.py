@@ -12,6 +12,8 @@ from llmrec_prompt.errors import ContextOverflow
 from llmrec_prompt.templates import Domain, Prompter
 from llmrec_prompt.types import Interaction, Item, Scored
 
+NAMES = "abcdefghijklmnopqrstuvwxyz"
+
 
 def prompter(**fields) -> Prompter:
     return Prompter(Domain(**{"name": "shop", "noun": "thing", "nouns": "things", "verb": "saw", **fields}))
@@ -31,6 +33,12 @@ def dataset(names, logs="", *, liked_from=None) -> Dataset:
             rows.append(Interaction(user, name.rstrip("*"), rating, float(time)))
     cleaning = Cleaning(preference="none" if liked_from is None else liked_from)
     return Dataset.from_rows(items(names), rows, cleaning=cleaning)
+
+
+def chains(users=30, liked=4) -> Dataset:
+    """Everybody goes through the alphabet: what was liked together says all, what is popular nothing."""
+    walks = [[NAMES[(user + step) % len(NAMES)] for step in range(liked)] for user in range(users)]
+    return dataset(NAMES, "\n".join(" ".join([f"u{user}", *walk]) for user, walk in enumerate(walks)))
 
 
 class Toy:

@@ -24,7 +24,7 @@ from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
 from llmrec_prompt.evaluate.run import Row, RunDirectory
-from llmrec_prompt.evaluate.score_cache import code_fingerprint, data_facts
+from llmrec_prompt.rank.identity import code_fingerprint, data_facts
 
 
 def compare(
