@@ -36,6 +36,7 @@ from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
 from llmrec_prompt.rank import Ranker
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.identity import code_fingerprint
+from llmrec_prompt.rank.modes import FUSIONS
 from llmrec_prompt.rank.scorer import ScorerRanker
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.scorers import Ingredients, build_scorer
@@ -217,6 +218,7 @@ def likelihood(table: Table) -> dict[str, Ranker]:
     return {
         "likelihood, zero-shot": table.ranker(None, "likelihood"),
         "fused, zero-shot": table.ranker(None, "fused"),
+        "stacked, zero-shot": table.ranker(None, "stacked"),
     }
 
 
@@ -227,8 +229,8 @@ def adapted(table: Table) -> dict[str, Ranker]:
 
 
 def fused(table: Table) -> dict[str, Ranker]:
-    """The adapted model in a fusion; slow, it adds likelihoods."""
-    return {"fused": table.ranker(str(table.adapter.folder), "fused")}
+    """The adapted model among others, with weights from elsewhere and from these logs."""
+    return {name: table.ranker(str(table.adapter.folder), name) for name in FUSIONS}
 
 
 def same_text(table: Table) -> dict[str, Ranker]:

@@ -24,8 +24,9 @@ how we score. `encoder` is SmolLM2-135M under the adapter: the states after the
 history and after each of its items against the state after the candidate, plus log popularity with the
 weight that the card says for these negatives (chosen on validation users). Where the adapter was never
 trained, and without one, it is the centred states of the history's items against the candidate's alone.
-`fused` adds MiniLM, co-occurrence and popularity to it. `encoder, untrained`, `likelihood, zero-shot` and
-`fused, zero-shot` are the same model without an adapter. `item-knn`, `sasrec` and `lstm` are fitted on the
+`fused` adds MiniLM and co-occurrence to it (and popularity, where it has none of its own); `stacked` is that
+with weights learnt from some forty users of these logs whom the adapter has not learnt from, none of the
+hidden items among what they liked. Rows with `untrained` or `zero-shot` are the same model without an adapter. `item-knn`, `sasrec` and `lstm` are fitted on the
 very users that the adapter was trained on; `co-occurrence` and `popularity` on all logs but the hidden items.
 `encoder + sasrec` is the fusion of these two in equal shares, which nobody tuned.
 Where a table asks for several items of each user, they are the last ones, each asked for after what came
