@@ -26,9 +26,10 @@ weight that the card says for these negatives (chosen on validation users). Wher
 trained, and without one, it is the centred states of the history's items against the candidate's alone.
 `fused` adds MiniLM and co-occurrence to it (and popularity, where it has none of its own); `stacked` is that
 with weights learnt from some forty users of these logs whom the adapter has not learnt from, none of the
-hidden items among what they liked. Rows with `untrained` or `zero-shot` are the same model without an adapter. `item-knn`, `sasrec` and `lstm` are fitted on the
-very users that the adapter was trained on; `co-occurrence` and `popularity` on all logs but the hidden items.
-`encoder + sasrec` is the fusion of these two in equal shares, which nobody tuned.
+hidden items among what they liked. Rows with `untrained` or `zero-shot` are the same model without an
+adapter. `item-knn`, `sasrec` and `lstm` are fitted on the very users that the adapter was trained on;
+`co-occurrence` and `popularity` on all logs but the hidden items. `encoder + sasrec` is the fusion of these
+two in equal shares, which nobody tuned.
 Where a table asks for several items of each user, they are the last ones, each asked for after what came
 before it, with those that came after held out too, and a user counts with the mean over them.
 Means over users, with 95 % bootstrap intervals; p is a paired randomisation test against the row of what its
