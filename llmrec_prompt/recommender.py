@@ -43,7 +43,7 @@ class Settings:
     embedder: str = "auto"
     """`minilm`, `backend`, or `auto`: MiniLM where it is installed."""
     weights: Mapping[str, float] | None = None
-    """Parts of mode `fused` and their weights; tuned ones if None (see `Rankers.fusion`)."""
+    """Parts of `fused` and their weights, tuned ones if None; those of `stacked` are learnt near them."""
     popularity_weight: float | None = None
     """Of log popularity in mode `encoder`; what the adapter's card says for the task if None."""
     task: str = "catalogue"

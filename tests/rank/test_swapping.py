@@ -6,7 +6,7 @@ from llmrec_prompt.adapters import Card
 from llmrec_prompt.adapters.gguf import Shape, write_twin
 from llmrec_prompt.backends import adapter_identity
 from llmrec_prompt.errors import AdapterError, UnknownName
-from llmrec_prompt.rank import WEIGHTS, Rankers, Swap, combine, rank
+from llmrec_prompt.rank import TRAINED, WEIGHTS, Rankers, Swap, combine, rank
 from llmrec_prompt.scorers import Ingredients
 
 from ..adapters.made import write_adapter
@@ -193,12 +193,23 @@ def test_an_adapter_trained_anew_at_the_same_place_is_another(folders):
 
 
 def test_in_a_fusion_a_trained_encoder_takes_the_likelihoods_place(folders):
-    given = swap(States(), "films")
+    given = swap(States(), "books")
     parts = given.rankers.ranker("fused").score(items("ab"), items("cdef"))
     assert list(parts.parts) == ["encoder", *(p for p in WEIGHTS if p != "likelihood")]
     assert parts.settings["encoder"]["weight"] == WEIGHTS["likelihood"]
     own = swap(States(), "films", weights={"likelihood": 1.0, "encoder": 2.0})
     assert own.rankers.fusion() == {"likelihood": 1.0, "encoder": 2.0}
+
+
+def test_in_its_own_domain_it_leads_the_fusion_with_its_own_popularity(tmp_path):
+    adapter_folder(tmp_path / "adapters", name="films", popularity={"catalogue": 2.0})
+    given = swap(States(), "films")
+    assert given.rankers.fusion() == TRAINED
+    history, candidates = items("ab"), items("cdef")
+    alone = combine(given.rankers.ranker("encoder").score(history, candidates))
+    assert (
+        given.rankers.ranker("fused").score(history, candidates).parts["encoder"].tolist() == alone.tolist()
+    )
 
 
 def test_how_candidates_are_found(folders):
