@@ -28,8 +28,9 @@ from llmrec_prompt.cache import content_key, write_atomically
 from llmrec_prompt.cli.output import progress
 from llmrec_prompt.data import Dataset, leave_last_out
 from llmrec_prompt.errors import MissingExtra
-from llmrec_prompt.evaluate.cases import Ask, Exam, exam_of
+from llmrec_prompt.evaluate.exam import Exam
 from llmrec_prompt.evaluate.offline import check_leak
+from llmrec_prompt.evaluate.protocols import Ask, exam_of
 from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.evaluate.runner import run_exam
 from llmrec_prompt.evaluate.score_cache import ScoreStore, cached

@@ -129,6 +129,8 @@ def read_candidates(typed: list[str] | None, file: Path | None) -> list[str]:
     """
     lines = [text.strip() for _, text in read_lines(file)] if file else []
     found = [*(typed or []), *lines]
+    if not found and file:
+        raise DataError(f"{file} has no candidates. Write one title or id a line.")
     if not found:
         raise DataError("There are no candidates to rank. Give --candidates or --candidates-file.")
     return found

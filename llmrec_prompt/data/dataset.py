@@ -286,6 +286,10 @@ def read_named(path: str | Path) -> RawData:
     Raises:
         DataError, UnknownName, MissingExtra: as `Dataset.load`.
     """
+    if not isinstance(path, str | Path):
+        raise DataError(
+            f"The data is {path!r:.60}; give a folder, or a packaged set such as 'sample:movies'."
+        )
     if str(path).startswith(SAMPLE):
         with sample_folder(str(path).removeprefix(SAMPLE)) as folder:
             raw = read_folder(folder)

@@ -1,8 +1,9 @@
 """Offline evaluation: questions without answers, rankings, honest numbers. Knows not how rankers work."""
 
-from llmrec_prompt.evaluate.cases import Ask, Exam, Question, leave_last_out_exam, make_exam
+from llmrec_prompt.evaluate.exam import Exam, Question
 from llmrec_prompt.evaluate.offline import evaluate
 from llmrec_prompt.evaluate.plan import Plan
+from llmrec_prompt.evaluate.protocols import Ask, make_exam
 from llmrec_prompt.evaluate.reports.files import write_report
 from llmrec_prompt.evaluate.reports.sheet import Report, report, summarise
 from llmrec_prompt.evaluate.run import RunDirectory
@@ -16,7 +17,6 @@ __all__ = [
     "Report",
     "RunDirectory",
     "evaluate",
-    "leave_last_out_exam",
     "make_exam",
     "report",
     "run_exam",

@@ -12,8 +12,9 @@ from llmrec_prompt.adapters import overlap
 from llmrec_prompt.backends import Backend
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.cases import KINDS, Exam, make_exam
+from llmrec_prompt.evaluate.exam import Exam
 from llmrec_prompt.evaluate.plan import ONLY_GIVEN, Plan, check_rankers
+from llmrec_prompt.evaluate.protocols import DRAWN, make_exam
 from llmrec_prompt.evaluate.rates import record
 from llmrec_prompt.evaluate.reports.files import write_report
 from llmrec_prompt.evaluate.reports.lists import write_lists
@@ -129,7 +130,7 @@ def make_recommender(plan: Plan, exam: Exam, backend: Backend | None = None) -> 
         adapter=plan.adapter,
         language=plan.language,
         embedder=plan.embedder,
-        task=plan.negatives if plan.negatives in KINDS else "catalogue",
+        task=plan.negatives if plan.negatives in DRAWN else "catalogue",
         popularity_weight=plan.popularity_weight,
         seed=plan.seed,
     )

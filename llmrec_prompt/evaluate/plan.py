@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.cases import Ask
+from llmrec_prompt.evaluate.protocols import Ask
 
 ALL = ("random", "popularity", "bm25", "embedding", "co-occurrence", "likelihood", "fused")
 ONLY_GIVEN = ("history", "baseline", "retrieve")

@@ -8,7 +8,7 @@ from llmrec_prompt.backends import Backend
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.data.splits import seeded_order
 from llmrec_prompt.errors import ConfigError, DataError, UnknownName, Unsupported
-from llmrec_prompt.evaluate.cases import Exam, make_exam
+from llmrec_prompt.evaluate.exam import Exam
 from llmrec_prompt.evaluate.offline import check_leak, make_recommender
 from llmrec_prompt.evaluate.plan import Plan, check_rankers
 from llmrec_prompt.evaluate.probes import (
@@ -18,6 +18,7 @@ from llmrec_prompt.evaluate.probes import (
     probe_titles,
     ranker_about,
 )
+from llmrec_prompt.evaluate.protocols import make_exam
 from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
 from llmrec_prompt.rank import Ranker
 from llmrec_prompt.recommender import Recommender

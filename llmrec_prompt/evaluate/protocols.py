@@ -203,18 +203,6 @@ def _answerable(
     return replace(split, cases=cases), left
 
 
-def leave_last_out_exam(
-    dataset: Dataset, *, users: int | None, candidates: int, negatives: str, seed: int
-) -> Exam:
-    """`make_exam` by the first of the protocols; see `Ask`.
-
-    Raises:
-        ConfigError: numbers or names that cannot be meant.
-        DataError: no user has enough history, or the catalogue is too small.
-    """
-    return make_exam(dataset, Ask("leave-last-out", users, candidates, negatives, seed))
-
-
 Among = Container[str] | None
 HoldOut = Callable[[Dataset, Ask, Among], Split]
 

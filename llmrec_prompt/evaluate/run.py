@@ -195,9 +195,17 @@ def read_lines(path: Path) -> Iterator[Row]:
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
-    """Add one JSON line."""
-    with path.open("ab") as file:
-        file.write(json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+    """Add one JSON line.
+
+    Raises:
+        OSError: it cannot be written, on a full disk for one; it names the file.
+    """
+    line = json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+    try:
+        with path.open("ab") as file:
+            file.write(line)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _end_of_lines(file: IO[bytes]) -> int:

@@ -13,9 +13,10 @@ from llmrec_prompt.adapters import for_domain
 from llmrec_prompt.backends import Backend, load_backend, parse_ref
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import DataError
-from llmrec_prompt.evaluate.cases import Exam, make_exam
+from llmrec_prompt.evaluate.exam import Exam
 from llmrec_prompt.evaluate.offline import evaluate, refuse_leak
 from llmrec_prompt.evaluate.plan import check_rankers
+from llmrec_prompt.evaluate.protocols import make_exam
 from llmrec_prompt.evaluate.reports.files import write_suite_report
 from llmrec_prompt.evaluate.reports.sheet import Report, is_run, summarise
 from llmrec_prompt.evaluate.run import RunDirectory, claim, read_manifest

@@ -1,7 +1,6 @@
 """Domains: the few words that turn the base templates into those of movies, hotels or a new shop."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import ConfigError, TemplateError, UnknownName
+from llmrec_prompt.types import complaints
 
 _ROOM = Path(__file__).parent.parent
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -125,12 +125,7 @@ def _read(path: Path) -> Domain:
     except yaml.YAMLError as error:
         raise TemplateError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
-        raise TemplateError(f"{path}: {'; '.join(_complaints(error))}.") from error
-
-
-def _complaints(error: ValidationError) -> Iterator[str]:
-    for found in error.errors():
-        yield f"{'.'.join(map(str, found['loc'])) or 'file'}: {found['msg']} (found {found['input']!r:.60})"
+        raise TemplateError(f"{path}: {complaints(error)}.") from error
 
 
 def new_domain(name: str, folder: Path, *, force: bool = False, **fields: Any) -> Path:
@@ -151,6 +146,6 @@ def new_domain(name: str, folder: Path, *, force: bool = False, **fields: Any) -
     try:
         Domain.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"New domain {name!r}: {'; '.join(_complaints(error))}.") from error
+        raise ConfigError(f"New domain {name!r}: {complaints(error)}.") from error
     head = "# A domain is a few words over the base templates; see docs/templates.md.\n"
     return write_atomically(path, head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))

@@ -193,8 +193,10 @@ def test_candidates_after_a_byte_order_mark(llmrec, tmp_path):
 def test_candidates_that_cannot_be_read_are_one_line(llmrec, tmp_path):
     file = tmp_path / "candidates.txt"
     file.write_bytes("Alien\nAmélie\n".encode("latin-1"))
+    (tmp_path / "empty.txt").write_text("\n")
     for path, words in [
         (file, "line 2 is not UTF-8; save it as UTF-8."),
+        (tmp_path / "empty.txt", "empty.txt has no candidates. Write one title or id a line."),
         (tmp_path, "cannot be read: Is a directory"),
         (tmp_path / "none.txt", "cannot be read: No such file or directory"),
     ]:

@@ -26,6 +26,11 @@ def test_the_room_exports_a_sorted_list_of_what_is_there():
     assert all(hasattr(data_room, name) for name in data_room.__all__)
 
 
+def test_what_is_no_folder_is_an_error():
+    with pytest.raises(DataError, match=r"The data is 3; give a folder, or a packaged set"):
+        Dataset.load(3)
+
+
 def test_items_and_users(small):
     assert [item.item_id for item in small.items] == ["i0", "i1", "i2", "i3"]
     assert small.index["i2"] == 2

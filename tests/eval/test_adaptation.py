@@ -15,7 +15,7 @@ from llmrec_prompt.adapters import find
 from llmrec_prompt.backends import load_backend
 from llmrec_prompt.cache import NumberStore
 from llmrec_prompt.data import leave_last_out
-from llmrec_prompt.evaluate.cases import Ask, exam_of
+from llmrec_prompt.evaluate.protocols import Ask, exam_of
 from llmrec_prompt.evaluate.score_cache import ScoreStore
 from llmrec_prompt.rank.identity import code_fingerprint
 

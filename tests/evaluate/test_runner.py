@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+import resource
 import signal
 from dataclasses import fields, replace
 from random import Random
@@ -12,7 +13,7 @@ from scipy.stats import binom
 from llmrec_prompt import Dataset
 from llmrec_prompt.errors import ConfigError, DataError
 from llmrec_prompt.evaluate import Ask, Question, RunDirectory, make_exam, report, run_exam
-from llmrec_prompt.evaluate.run import claim, manifest_name, read_lines
+from llmrec_prompt.evaluate.run import append_line, claim, manifest_name, read_lines
 from llmrec_prompt.rank import ScorerRanker
 from llmrec_prompt.scorers.cooccurrence import CooccurrenceScorer
 
@@ -281,3 +282,13 @@ def test_where_nothing_can_be_written(tmp_path):
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(ConfigError, match=f"Cannot write to {out}: .* Choose another --out"):
             RunDirectory.start(out, {"seed": 0}, resume=False)
+
+
+def test_a_file_that_cannot_grow_is_named(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"rows\.jsonl"):
+            append_line(tmp_path / "rows.jsonl", {"user": "u1"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

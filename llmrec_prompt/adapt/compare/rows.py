@@ -9,7 +9,7 @@ from llmrec_prompt.adapt.compare.setting import Contestant, Setting
 from llmrec_prompt.adapt.compare.suite import Shots
 from llmrec_prompt.adapters import overlap
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.cases import Exam
+from llmrec_prompt.evaluate.exam import Exam
 from llmrec_prompt.evaluate.metrics import compute
 from llmrec_prompt.evaluate.run import Row
 from llmrec_prompt.evaluate.runner import answer

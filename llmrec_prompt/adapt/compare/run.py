@@ -22,7 +22,8 @@ from llmrec_prompt.adapters import Adapter, Card, find, overlap
 from llmrec_prompt.backends import Backend, load_backend
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.cases import Exam, leave_last_out_exam
+from llmrec_prompt.evaluate.exam import Exam
+from llmrec_prompt.evaluate.protocols import Ask, make_exam
 from llmrec_prompt.evaluate.run import Row, RunDirectory
 from llmrec_prompt.rank.identity import code_fingerprint, data_facts
 
@@ -119,8 +120,8 @@ def _check_enough(population: Population, shots: Shots) -> None:
 def make_exams(suite: Suite, population: Population) -> dict[str, Exam]:
     """The questions for each kind of negatives; the same for every method and every number of shots."""
     return {
-        kind: leave_last_out_exam(
-            population.dataset, users=suite.test, candidates=suite.candidates, negatives=kind, seed=0
+        kind: make_exam(
+            population.dataset, Ask(users=suite.test, candidates=suite.candidates, negatives=kind)
         )
         for kind in suite.negatives
     }

@@ -48,7 +48,7 @@ def check_mapping(mapping: Names, found: Sequence[str], folder: Path, *, with_lo
         if name not in found and ours not in of_logs:
             raise DataError(
                 f"Column {name!r} of 'columns' in meta.json is in no file of {folder}; "
-                f"found: {', '.join(found)}."
+                f"found: {', '.join(found) or 'nothing'}."
             )
 
 

@@ -10,7 +10,7 @@ from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapters import Card, find, overlap, read_users
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.cases import leave_last_out_exam
+from llmrec_prompt.evaluate.protocols import Ask, make_exam
 
 from ..noise import shuffled_numbers
 from ..planted import plant
@@ -119,7 +119,7 @@ def test_everybody_answers_the_questions_of_eval_run(done, ring):
     _, folder = done
     manifest = json.loads((folder / "manifest.json").read_text())
     for kind in ("uniform", "popular"):
-        exam = leave_last_out_exam(Dataset.load(ring), users=TEST, candidates=20, negatives=kind, seed=0)
+        exam = make_exam(Dataset.load(ring), Ask(users=TEST, negatives=kind))
         assert manifest["exams"][kind] == exam.fingerprint
 
 
@@ -128,7 +128,7 @@ def test_popularity_is_that_of_the_shots_alone(done, tiny, ring, source):
     population = Population(suite(tiny, ring, source).target(SHOTS))
     known = population.dataset.only([*population.users, *population.validation])
     assert report["shots"]["8"] == {"users": 8, "validation": 8, "interactions": len(known.pairs()[0])}
-    exam = leave_last_out_exam(Dataset.load(ring), users=TEST, candidates=20, negatives="uniform", seed=0)
+    exam = make_exam(Dataset.load(ring), Ask(users=TEST))
     counts, lowest, highest = known.popularity(), [], []
     for q in exam.questions:
         (target,) = exam.targets[q.user]
@@ -145,7 +145,7 @@ def gain(rank):
 
 def test_no_adapter_of_the_run_saw_a_tested_user(done, ring):
     _, folder = done
-    exam = leave_last_out_exam(Dataset.load(ring), users=TEST, candidates=20, negatives="uniform", seed=0)
+    exam = make_exam(Dataset.load(ring), Ask(users=TEST))
     tested = [q.user for q in exam.questions]
     found = sorted(path.parent for path in (folder / "adapters").glob("*/card.yaml"))
     names = ["adversarial-8", "catalogue", "composed-0", "composed-8"]

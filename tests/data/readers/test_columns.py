@@ -73,6 +73,13 @@ def test_a_mapping_that_cannot_be_meant(tmp_path, mapping, message):
     assert str(caught.value).startswith(message.format(d=tmp_path))
 
 
+def test_a_mapping_of_an_empty_catalogue_finds_nothing(tmp_path):
+    (tmp_path / "items.jsonl").touch()
+    (tmp_path / "meta.json").write_text('{"columns": {"Name": "title"}}')
+    with pytest.raises(DataError, match=r"Column 'Name' .* is in no file of .*; found: nothing\."):
+        Dataset.load(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("note", "told"),
     [
