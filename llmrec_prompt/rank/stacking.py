@@ -8,15 +8,14 @@ conditional logit (McFadden 1974), p(choice) = softmax(sum of weight * z-score),
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from llmrec_prompt.adapters import overlap
 from llmrec_prompt.cache import cache_dir, content_key, write_atomically
-from llmrec_prompt.data import Dataset, Split, leave_last_out, sample_candidates
+from llmrec_prompt.data import Dataset, Split, leave_last_out, mixed, sample_candidates
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.progress import track
 from llmrec_prompt.rank.base import Array, Ranker
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from llmrec_prompt.rank.building import Rankers
 
 USERS = 40
-"""Who are asked, at most; each costs what ranking some twenty candidates (retrieved: `RETRIEVED`) does."""
+"""Who are asked, at most; each costs what ranking `CANDIDATES` does."""
 FEWEST = 10
 SAMPLED = ("uniform", "popular")
 """Tasks whose candidates are drawn; those of others are retrieved."""
@@ -115,19 +114,24 @@ def too_few(dataset: Dataset, found: int) -> ConfigError:
 
 
 def asked(split: Split, inner: "Rankers") -> Iterator[Question]:
-    """What ranking here will be asked: about retrieved candidates, or negatives of the task's kind."""
-    train, retriever = split.train, inner.retriever("fused", RETRIEVED)
-    kind: Any = inner.task
-    draw = partial(sample_candidates, split, n=CANDIDATES, kind=kind, seed=inner.given.seed)
+    """What ranking here will be asked: about negatives of the task's kind, or some of what is retrieved.
+
+    A sample of the alternatives, all as likely to be drawn, gives the weights that all of them would
+    (McFadden 1978), at a third of the price.
+    """
+    train, kind, seed = split.train, inner.task, inner.given.seed
+    retriever = inner.retriever("fused", RETRIEVED)
     for case in split.cases:
         history = [train.item(item_id) for item_id in case.history]
         if kind in SAMPLED:
-            candidates = [train.item(item_id) for item_id in draw(case)]
+            ids = sample_candidates(split, case, n=CANDIDATES, kind=cast(Any, kind), seed=seed)
         else:
-            candidates = retriever.retrieve(history, train.consumed(case.user_id))
-        ids = [item.item_id for item in candidates]
-        if case.target in ids:  # what is not retrieved is never ranked
-            yield history, candidates, ids.index(case.target)
+            found = [item.item_id for item in retriever.retrieve(history, train.consumed(case.user_id))]
+            if case.target not in found:  # what is not retrieved is never ranked
+                continue
+            others = mixed([item_id for item_id in found if item_id != case.target], case, kind, seed=seed)
+            ids = (case.target, *others[: CANDIDATES - 1])
+        yield history, [train.item(item_id) for item_id in ids], ids.index(case.target)
 
 
 def choice(fusion: FusedRanker, parts: Sequence[str], question: Question) -> Choice:
