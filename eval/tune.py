@@ -32,9 +32,10 @@ from llmrec_prompt.cli.output import progress
 from llmrec_prompt.data import Case, Dataset, leave_last_out, sample_candidates
 from llmrec_prompt.progress import track
 from llmrec_prompt.rank import Ranker, combine
+from llmrec_prompt.rank.choices import conditional_logit
 from llmrec_prompt.rank.identity import code_fingerprint
 from llmrec_prompt.rank.priors import SOURCES
-from llmrec_prompt.rank.stacking import SCALE, STRENGTH, USERS, conditional_logit
+from llmrec_prompt.rank.stacking import SCALE, STRENGTH, USERS
 from llmrec_prompt.rank.weights import default_weights
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.templates import Prompter, load_domain
@@ -90,7 +91,9 @@ def collect(given: argparse.Namespace, backend: Any, name: str, negatives: str) 
     if file.exists():
         return list(json.loads(file.read_text()))
     train, cases = questions_of(given, name, dataset)
-    recommender = Recommender(train, model=backend, calibration=given.calibration, adapter=given.adapter)
+    recommender = Recommender(
+        train, model=backend, calibration=given.calibration, adapter=given.adapter, task=negatives
+    )
     rankers = {part: recommender.ranker_of(part) for part in given.parts}
     questions = [(c, sample_candidates(train, c, kind=negatives, seed=0)) for c in cases]
     everything = {i: train.item(i) for _, ids in questions for i in ids}
@@ -195,7 +198,10 @@ def useful(weights: dict[str, float]) -> bool:
 
 
 class Parts:
-    """One exam: z-scores (users, candidates) of every part as the fusion makes them, and targets' places."""
+    """One exam: z-scores (users, candidates) of every part, and targets' places.
+
+    As the fusion makes them, but for an encoder with popularity: that is in it here whatever else there is.
+    """
 
     def __init__(self, rows: list[dict[str, Any]], new: bool) -> None:
         self.targets = np.array([row["target"] for row in rows])

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import DEFAULT_MODEL, Backend, Hosted, load_backend, parse_ref, permitted
@@ -16,6 +16,7 @@ from llmrec_prompt.rank import (
     SOURCES,
     TASKS,
     UNUSABLE,
+    FusedRanker,
     Ranker,
     Rankers,
     Reason,
@@ -194,11 +195,15 @@ class Recommender:
     def speaking(self, domain: Domain) -> Rankers:
         """Rankers over the same data, model and adapter, whose prompts are another domain's.
 
+        Weights that are learnt are those of this one's prompts.
+
         Raises:
             TemplateError: its templates cannot be used.
         """
         own = self._swap.rankers
-        return self._rankers(self._prompter_of(domain)).under(lambda: own.backend, own.card)
+        found = self._rankers(self._prompter_of(domain)).under(lambda: own.backend, own.card)
+        found.learn = lambda *_: cast(FusedRanker, own.ranker("stacked")).weights
+        return found
 
     def retriever_of(self, mode: str, size: int) -> Retriever:
         """What finds a mode's candidates in the catalogue: `size` of them, or all where it knows all."""

@@ -1,6 +1,13 @@
 """Data sets: reading, cleaning, splitting, candidates. Knows nothing about prompts and models."""
 
-from llmrec_prompt.data.candidates import mixed, read_candidates_file, sample_candidates, seen, with_target
+from llmrec_prompt.data.candidates import (
+    drawable,
+    mixed,
+    read_candidates_file,
+    sample_candidates,
+    seen,
+    with_target,
+)
 from llmrec_prompt.data.clean import Cleaning, CleaningReport, Step
 from llmrec_prompt.data.dataset import Dataset
 from llmrec_prompt.data.domain import DOMAINS
@@ -45,6 +52,7 @@ __all__ = [
     "cold_item",
     "cold_user",
     "derive_interests",
+    "drawable",
     "global_time",
     "last_impression",
     "leave_last_out",

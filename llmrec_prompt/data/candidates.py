@@ -33,16 +33,22 @@ def sample_candidates(
         raise ConfigError(f"n is {n} and kind is {kind!r}; give n >= 1 and 'uniform' or 'popular'.")
     logs, known = _logs(source)
     chances = _chances(logs, kind, seen(known, case))
-    drawable = int(np.count_nonzero(chances))
-    if drawable < n - 1:
+    there = int(np.count_nonzero(chances))
+    if there < n - 1:
         what = "unseen items" if kind == "uniform" else "unseen items that somebody liked"
         raise DataError(
-            f"User {case.user_id!r} has {drawable} {what} in {logs.name}; {n} candidates need {n - 1}: "
+            f"User {case.user_id!r} has {there} {what} in {logs.name}; {n} candidates need {n - 1}: "
             "ask for fewer."
         )
     rng = _generator(seed, case.user_id, kind)
     ids = [case.target, *(logs.items[row].item_id for row in _draw(chances, n - 1, rng))]
     return _shuffled(ids, rng)
+
+
+def drawable(source: Split | Dataset, case: Case, kind: Kind) -> int:
+    """How many items could be drawn as negatives of a case."""
+    logs, known = _logs(source)
+    return int(np.count_nonzero(_chances(logs, kind, seen(known, case))))
 
 
 def _logs(source: Split | Dataset) -> tuple[Dataset, Dataset]:

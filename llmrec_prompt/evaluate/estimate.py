@@ -28,8 +28,8 @@ LONG = 100
 """Candidates; with more of them a language model is asked a shortened question, whose cost is scaled."""
 FEW, MANY = 2, 24
 """Candidates of shortened questions: two lengths say what one more candidate takes."""
-TRAINED = ("lstm", "sasrec")
-"""Scorers whose fitting takes minutes: a dry run does not begin that."""
+LEARNING = ("lstm", "sasrec", "stacked")
+"""Rankers that learn for minutes before they answer: a dry run does not begin that."""
 HOSTED = ("openai:",)
 """Beginnings of the models that cost money."""
 MILLION = 1_000_000
@@ -113,8 +113,8 @@ def _rates(plan: Plan, exam: Exam, backend: Any, known: dict[str, Rate]) -> dict
 
 
 def _measured(recommender: Recommender, name: str, exam: Exam, plan: Plan) -> Rate:
-    if name in TRAINED:
-        return Rate(0.0, 0.0, source="not measured: trains first")
+    if name in LEARNING:
+        return Rate(0.0, 0.0, source="not measured: learns first")
     start = time.monotonic()
     ranker = recommender.ranker_of(name)
     seconds = time.monotonic() - start

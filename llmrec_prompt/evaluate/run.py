@@ -24,7 +24,8 @@ OF_REPORT = ("baseline",)
 """What a manifest says that changes no number: whatever it is, a run goes on."""
 FOLLOWS = frozenset({
     "adapter_hash", "adapter_name", "auto", "card", "code", "data_fingerprint", "embeds_with", "encoder",
-    "engine", "exam", "met", "model_hash", "sizes", "template_fingerprint", "times", "version", "weights",
+    "engine", "exam", "learnt", "met", "model_hash", "sizes", "template_fingerprint", "times", "version",
+    "weights",
 })  # fmt: skip
 """What a manifest says that nobody sets: it follows from the settings, the data and what is installed."""
 BLOCK = 1 << 16

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from llmrec_prompt.errors import BackendError
 from llmrec_prompt.types import Candidates, History, Scored
 
 Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 
 class Ranker(Protocol):
@@ -29,6 +30,15 @@ class Ranker(Protocol):
     @property
     def origin(self) -> Mapping[str, Any]:
         """Model, adapter and template of a `Provenance`, as far as this mode has them."""
+        ...
+
+
+@runtime_checkable
+class Informed(Protocol):
+    """A ranking mode that rests on logs, wholly or in a part that is named after its scorer."""
+
+    def informed(self, candidates: Candidates) -> Mask | None:
+        """Of which candidates the logs say anything, (candidates,); None if no logs are read."""
         ...
 
 

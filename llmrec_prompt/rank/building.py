@@ -48,6 +48,8 @@ class Rankers:
     """Of the encoder's popularity term; the card's for the task if None."""
     card: Card | None = None
     """Of the adapter in force."""
+    learn: Callable[..., Mapping[str, float] | None] = learnt_weights
+    """Gives the weights of mode `stacked`."""
     shared: dict[str, Scorer] = field(default_factory=dict)
     """Scorers that no adapter changes."""
     _own: dict[str, Scorer] = field(default_factory=dict)
@@ -213,8 +215,9 @@ class Rankers:
         """The default parts, with tuned weights or with what the logs teach."""
         start = self._usable()
         parts = {part: self.ranker(part) for part in start}
-        weights = start if mode == "fused" else learnt_weights(self, start, parts)
-        return FusedRanker([(parts[part], weight) for part, weight in weights.items()], name=mode)
+        learnt = start if mode == "fused" else self.learn(self, start, parts)
+        weighted = [(parts[part], weight) for part, weight in (learnt or start).items()]
+        return FusedRanker(weighted, name=mode, events={} if learnt else {"weights_not_learnt": 1})
 
     def _parts(self, mode: str) -> Collection[str]:
         """What a mode is made of."""

@@ -29,7 +29,7 @@ from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Backend
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import DataError
-from llmrec_prompt.rank.base import Array
+from llmrec_prompt.rank.base import Array, Mask
 from llmrec_prompt.rank.learnt import foreign_domain, learnt_in
 from llmrec_prompt.rank.model import ModelRanker, within_context
 from llmrec_prompt.rank.nearness import nearness
@@ -75,7 +75,7 @@ class EncoderRanker(ModelRanker):
     ) -> None:
         super().__init__(backend, prompter, card)
         self._weight = weight_of(card, task, popularity, prompter.domain.name) if dataset.has_logs else 0.0
-        self._popularity = np.log1p(dataset.popularity())
+        self._popularity, self._met = np.log1p(dataset.popularity()), dataset.met()
         self._shown = card.history if card else None
         self._reach = (card.reach if card else None) or 0
         trained = card is not None and card.mode == self.name
@@ -117,6 +117,13 @@ class EncoderRanker(ModelRanker):
             weights["popularity"] = self._weight
         settings = {"history_shown": shown, "history_total": len(history), **self.settings}
         return Scored(parts, weights, events=dict(+events), settings=settings)
+
+    def informed(self, candidates: Candidates) -> Mask | None:
+        """Of which candidates popularity says anything, (candidates,); None where it does not count."""
+        if not self._weight:
+            return None
+        rows = self._items.rows(candidates)
+        return np.asarray((rows >= 0) & self._met[rows])
 
     def catalogue(self, history: History) -> Array:
         """Scores of the whole catalogue, shape (items,), in its order."""

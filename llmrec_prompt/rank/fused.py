@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from llmrec_prompt.backends import Usage
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.rank.base import Array, Ranker, combine, is_listwise
-from llmrec_prompt.rank.scorer import ScorerRanker
+from llmrec_prompt.rank.base import Array, Informed, Mask, Ranker, combine, is_listwise
+from llmrec_prompt.scorers import NEED_LOGS
 from llmrec_prompt.types import Candidates, History, Scored
 
-Mask = npt.NDArray[np.bool_]
 DIGITS = 9
 """Of a sum of z-scores. Where parts disagree about two items the sums are equal but for the last bits."""
 
@@ -23,20 +21,27 @@ DIGITS = 9
 class FusedRanker:
     """score = sum over parts of weight * (part - mean) / standard deviation, over the candidates at hand.
 
-    A part whose scores are all equal adds nothing and is counted as event `flat:PART`. A part that rests on
-    logs says nothing of a candidate that nobody has met yet: a new item is not an unloved one. It gets the
-    mean of the other candidates there, and is counted as `not_in_logs`.
+    A part whose scores are all equal adds nothing and is counted as event `flat:PART`. What rests on logs (a
+    part, or an encoder's popularity) says nothing of a candidate that nobody has met yet: a new item is not
+    an unloved one. It gets the mean of the other candidates there, and is counted as `not_in_logs`.
 
     Args:
         parts: rankers and their weights.
         name: of the mode.
+        events: counted with every answer.
 
     Raises:
         ConfigError: no part has a weight.
     """
 
-    def __init__(self, parts: Sequence[tuple[Ranker, float]], *, name: str = "fused") -> None:
-        self.name = name
+    def __init__(
+        self,
+        parts: Sequence[tuple[Ranker, float]],
+        *,
+        name: str = "fused",
+        events: Mapping[str, int] | None = None,
+    ) -> None:
+        self.name, self._events = name, events or {}
         self._parts = [(ranker, weight) for ranker, weight in parts if weight]
         if not self._parts:
             raise ConfigError("A fusion needs at least one part with a weight. Give one.")
@@ -55,13 +60,14 @@ class FusedRanker:
     def score(self, history: History, candidates: Candidates) -> Scored:
         """All parts' raw scores, and weights that carry the z-scaling."""
         fused = Scored({}, {}, decimals=self._decimals)
-        events: Counter[str] = Counter()
+        events = Counter(self._events)
         for ranker, weight in self._parts:
             scored = ranker.score(history, candidates)
             events.update(scored.events)
-            values, unknown = self._informed(ranker, candidates, self._own(ranker, scored))
-            if unknown.any():
-                fused.stand_ins[ranker.name] = unknown
+            unknown = self._unknown(ranker, candidates)
+            if scored.parts.keys() <= {*NEED_LOGS}:  # else the model knows them, and only popularity does not
+                fused.stand_ins |= {ranker.name: unknown} if unknown.any() else {}
+            values = self._own(ranker, with_means(scored, unknown))
             events["not_in_logs"] = max(events["not_in_logs"], int(unknown.sum()))
             scale = float(values.std()) if np.ptp(values) else 0.0  # a rounded mean gives equals a spread
             if scale < 1e-12 and len(candidates) > 1:
@@ -80,14 +86,10 @@ class FusedRanker:
         return combine(dataclasses.replace(scored, weights=weights))
 
     @staticmethod
-    def _informed(ranker: Ranker, candidates: Candidates, values: Array) -> tuple[Array, Mask]:
-        """The scores, with the mean in place of those that rest on nothing, and which ones these are."""
-        known = ranker.informed(candidates) if isinstance(ranker, ScorerRanker) else None
-        if known is None:
-            return values, np.zeros(len(values), bool)
-        if known.all() or not known.any():
-            return values, ~known
-        return np.where(known, values, values[known].mean()), ~known
+    def _unknown(ranker: Ranker, candidates: Candidates) -> Mask:
+        """The candidates that nobody has met, for a part that rests on logs; (candidates,)."""
+        known = ranker.informed(candidates) if isinstance(ranker, Informed) else None
+        return np.zeros(len(candidates), bool) if known is None else ~known
 
     def prepare(self, candidates: Candidates) -> None:
         """Let every part do so."""
@@ -110,3 +112,14 @@ class FusedRanker:
     def origin(self) -> Mapping[str, Any]:
         """That of the part with a model."""
         return {key: value for ranker, _ in self._parts for key, value in ranker.origin.items()}
+
+
+def with_means(scored: Scored, unknown: Mask) -> Scored:
+    """The mean of the other candidates in what rests on logs, where these do not know one."""
+    if not unknown.any() or unknown.all():
+        return scored
+    parts = {
+        name: np.where(unknown, np.asarray(part)[~unknown].mean(), part) if name in NEED_LOGS else part
+        for name, part in scored.parts.items()
+    }
+    return dataclasses.replace(scored, parts=parts)

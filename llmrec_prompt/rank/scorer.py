@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.errors import DataError
+from llmrec_prompt.rank.base import Mask
 from llmrec_prompt.scorers import NEED_LOGS, Scorer
 from llmrec_prompt.scorers.base import Counting
 from llmrec_prompt.types import Candidates, History, Scored
-
-Mask = npt.NDArray[np.bool_]
 
 
 class ScorerRanker:

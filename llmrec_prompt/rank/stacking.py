@@ -1,24 +1,27 @@
 """Weights of a fusion, learnt from what users of the logs chose last (stacking, Wolpert 1992).
 
-Held-out users choose one of some candidates; what the parts say of these is known. Weights are those of a
-conditional logit (McFadden 1974), p(choice) = softmax(sum of weight * z-score), none below zero (Breiman
-1996), and drawn to the fusion's own: a few dozen choices tell how far a domain differs, not what it is.
+Held-out users choose one of some candidates; what the parts say of these is known. Weights are those of
+`rank/choices.py`, drawn to the fusion's own: a few dozen choices tell how far a domain differs, not what it
+is.
 """
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from llmrec_prompt.adapters import overlap
 from llmrec_prompt.cache import cache_dir, content_key, write_atomically
-from llmrec_prompt.data import Dataset, Split, leave_last_out, mixed, sample_candidates
-from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.data import Split, drawable, leave_last_out, mixed, sample_candidates
+from llmrec_prompt.errors import ConfigError, ContextOverflow, DataError
 from llmrec_prompt.progress import track
-from llmrec_prompt.rank.base import Array, Ranker
+from llmrec_prompt.rank.base import Ranker
+from llmrec_prompt.rank.choices import Choice, conditional_logit
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.identity import card_facts, code_fingerprint, data_facts
 from llmrec_prompt.types import Item
@@ -29,147 +32,149 @@ if TYPE_CHECKING:
 USERS = 40
 """Who are asked, at most; each costs what ranking `CANDIDATES` does."""
 FEWEST = 10
-SAMPLED = ("uniform", "popular")
-"""Tasks whose candidates are drawn; those of others are retrieved."""
+"""Fewer answers teach nothing."""
 CANDIDATES = 20
+SAMPLED = ("uniform", "popular")
+"""Tasks whose candidates are drawn; those of others are retrieved, `RETRIEVED` of them."""
 RETRIEVED = 60
-REACH = 10
-"""Of the whole catalogue a retriever finds some targets only: so many times as many users are looked at."""
+ROUNDS = 10
+"""A retriever finds some targets only: so many times `USERS` are looked at, until enough are found."""
 SCALE = 0.6
 STRENGTH = 40.0
 """Weights are drawn to `SCALE` times the fusion's, as strongly as so many choices draw. Chosen on users that
 no results page tests: anything between 10 and 80 is level there."""
+SALT = 1_000_003
+"""Added to the seed, so that those who are asked are not the first whom an evaluation tests."""
 
 Question = tuple[Sequence[Item], Sequence[Item], int]
 """A history, candidates, and which of these was chosen."""
-Choice = tuple[Array, int]
-"""What the parts say of the candidates, (candidates, parts), and the one that was chosen."""
 
 
 def learnt_weights(
     rankers: "Rankers", start: Mapping[str, float], parts: Mapping[str, Ranker]
-) -> dict[str, float]:
-    """Weights for the parts of a fusion, which are near those that it starts with; kept on disk.
+) -> dict[str, float] | None:
+    """Weights for the parts of a fusion, near those that it starts with; None where too few users teach any.
 
-    Nobody is asked whom the adapter in force has learnt from.
+    Nobody is asked whom the adapter in force has learnt from. What was learnt is kept on disk.
 
     Raises:
-        ConfigError: too few users of the logs can be asked.
+        ConfigError: a negative weight to start with, or a model on a server: no user's history is sent there.
     """
-    key = content_key(json.dumps(_facts(rankers, start, parts), sort_keys=True, default=str))
-    path = cache_dir() / "weights" / f"{key}.json"
-    with contextlib.suppress(OSError, ValueError):  # none yet, or damaged: learnt again
-        return {part: float(json.loads(path.read_text())[part]) for part in start}
-    weights = _stack(rankers, start)
-    with contextlib.suppress(OSError):  # a cache that cannot be written
-        write_atomically(path, json.dumps(weights))
+    if min(start.values(), default=0) < 0:
+        raise ConfigError(f"Mode stacked learns weights from 0 up; found {dict(start)}. Give none below.")
+    asks_model = any(part.origin for part in parts.values())
+    if asks_model and rankers.backend.info.engine == "openai":
+        raise ConfigError("Mode stacked would send histories of other users to the server. Use mode fused.")
+    users = can_be_asked(rankers, rankers.backend.adapter if asks_model else None)
+    facts = json.dumps(_facts(rankers, start, parts, users), sort_keys=True, default=str)
+    path = cache_dir() / "weights" / f"{content_key(facts)}.json"
+    weights = _kept(path, start) or _learn(rankers, start, users)
+    if weights:
+        with contextlib.suppress(OSError):  # a cache that cannot be written
+            write_atomically(path, json.dumps(weights))
     return weights
 
 
-def _facts(rankers: "Rankers", start: Mapping[str, float], parts: Mapping[str, Ranker]) -> dict[str, object]:
-    """All that weights depend on."""
-    given, info = rankers.given, rankers.backend.info
+def can_be_asked(rankers: "Rankers", adapter: str | None) -> list[str]:
+    """Users with two likes or more whom an adapter has not learnt from, in a seeded order."""
+    dataset = rankers.given.dataset
+    learnt_from = overlap(adapter, dataset, dataset.users) if adapter else set()
+    users = {user for user in dataset.users if len(dataset.history_items(user)) > 1} - learnt_from
+    if not users:
+        return []
+    split = leave_last_out(dataset, users=None, seed=rankers.given.seed + SALT, among=users)
+    return [case.user_id for case in split.cases]
+
+
+def _facts(
+    rankers: "Rankers", start: Mapping[str, float], parts: Mapping[str, Ranker], users: Sequence[str]
+) -> dict[str, object]:
+    """All that weights depend on; names of models and adapters do not count, their hashes do."""
+    given = rankers.given
+    origins = [
+        {k: v for k, v in part.origin.items() if k not in ("model", "adapter")} for part in parts.values()
+    ]
+    info = rankers.backend.info if any(origins) else None
+    retrieves = rankers.task not in SAMPLED
     return {
         "start": dict(start),
-        "parts": [[dict(part.origin), getattr(part, "settings", {})] for part in parts.values()],
-        "asked": [rankers.task, given.seed],
+        "parts": [origins, [getattr(part, "settings", {}) for part in parts.values()]],
+        "asked": [rankers.task, given.seed, content_key(*users[: USERS * ROUNDS])],
+        "retriever": rankers.scorer("embedding").settings if retrieves and users else {},
+        "template": given.prompter.fingerprint,
         "likelihood": [rankers.prior_weight, rankers.calibration],
         "card": card_facts(rankers.card),
-        "engine": [info.identity, info.context],
+        "engine": [info.identity, info.context] if info else [],
         "data": [given.dataset.fingerprint, *data_facts(given.dataset).values()],
         "code": code_fingerprint(),
     }
 
 
-def _stack(rankers: "Rankers", start: Mapping[str, float]) -> dict[str, float]:
-    split = validation(rankers)
-    inner = rankers.over(split.train)
-    fusion = FusedRanker([(inner.ranker(part), 1.0) for part in start])
-    questions = list(islice(asked(split, inner), USERS))
-    if len(questions) < FEWEST:
-        raise too_few(split.train, len(questions))
-    fusion.prepare(list({item.item_id: item for _, shown, _ in questions for item in shown}.values()))
-    choices = [choice(fusion, list(start), q) for q in track(questions, "Learning weights", len(questions))]
+def _kept(path: Path, start: Mapping[str, float]) -> dict[str, float] | None:
+    """Weights of a file; None if there is none, or it is damaged."""
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        known = isinstance(found, dict) and list(found) == list(start)
+        if known and all(isinstance(w, float) and 0 <= w < math.inf for w in found.values()):
+            return cast(dict[str, float], found)
+    return None
+
+
+def _learn(rankers: "Rankers", start: Mapping[str, float], users: Sequence[str]) -> dict[str, float] | None:
+    """Asks users, some at a time, until enough have answered."""
+    choices: list[Choice] = []
+    for begin in range(0, min(len(users), USERS * ROUNDS), USERS):
+        if len(choices) < USERS:
+            choices += answers(rankers, list(start), users[begin : begin + USERS], USERS - len(choices))
+    if len(choices) < FEWEST:
+        return None
     weights = conditional_logit(choices, SCALE * np.array(list(start.values())), STRENGTH)
-    return dict(zip(start, weights.tolist(), strict=True))
+    return dict(zip(start, weights.tolist(), strict=True)) if weights.any() else None
 
 
-def validation(rankers: "Rankers") -> Split:
-    """Users in a seeded order, their last like held out."""
-    dataset, adapter = rankers.given.dataset, rankers.backend.adapter
-    learnt_from = overlap(adapter, dataset, dataset.users) if adapter else set()
-    can = {user for user in dataset.users if len(dataset.history_items(user)) > 1} - learnt_from
-    if len(can) < FEWEST:
-        raise too_few(dataset, len(can))
-    many = USERS if rankers.task in SAMPLED else USERS * REACH
-    return leave_last_out(dataset, users=many, seed=rankers.given.seed, among=can)
+def answers(rankers: "Rankers", parts: Sequence[str], users: Sequence[str], most: int) -> list[Choice]:
+    """What some users chose, their last likes held out of all that the parts know."""
+    dataset, seed = rankers.given.dataset, rankers.given.seed + SALT
+    split = leave_last_out(dataset, users=None, seed=seed, among=set(users))
+    inner = rankers.over(split.train)
+    fusion = FusedRanker([(inner.ranker(part), 1.0) for part in parts])
+    questions = list(islice(asked(split, inner, seed), most))
+    fusion.prepare(list({item.item_id: item for _, shown, _ in questions for item in shown}.values()))
+    found = (choice(fusion, parts, q) for q in track(questions, "Learning weights", len(questions)))
+    return [answer for answer in found if answer]
 
 
-def too_few(dataset: Dataset, found: int) -> ConfigError:
-    """An error for logs that cannot teach weights."""
-    return ConfigError(
-        f"Mode stacked learns its weights from {FEWEST} users or more, with two likes each, whom the adapter "
-        f"has not learnt from; {dataset.name} has {found}. Use mode fused."
-    )
+def asked(split: Split, inner: "Rankers", seed: int) -> Iterator[Question]:
+    """What ranking here will be asked: about negatives of the task's kind, or a sample of what is retrieved.
 
-
-def asked(split: Split, inner: "Rankers") -> Iterator[Question]:
-    """What ranking here will be asked: about negatives of the task's kind, or some of what is retrieved.
-
-    A sample of the alternatives, all as likely to be drawn, gives the weights that all of them would
-    (McFadden 1978), at a third of the price.
+    A sample whose items were all as likely to be drawn does for all alternatives (McFadden 1978); beside the
+    z-scores, which are those of the sample.
     """
-    train, kind, seed = split.train, inner.task, inner.given.seed
-    retriever = inner.retriever("fused", RETRIEVED)
+    train, kind = split.train, cast(Any, inner.task)
+    retriever = None if kind in SAMPLED else inner.retriever("fused", RETRIEVED)
     for case in split.cases:
         history = [train.item(item_id) for item_id in case.history]
-        if kind in SAMPLED:
-            ids = sample_candidates(split, case, n=CANDIDATES, kind=cast(Any, kind), seed=seed)
+        if retriever is None:
+            many = min(CANDIDATES, drawable(split, case, kind) + 1)
+            ids = sample_candidates(split, case, n=many, kind=kind, seed=seed)
         else:
             found = [item.item_id for item in retriever.retrieve(history, train.consumed(case.user_id))]
-            if case.target not in found:  # what is not retrieved is never ranked
+            others = [item_id for item_id in found if item_id != case.target]
+            if len(others) == len(found):  # what is not retrieved is never ranked
                 continue
-            others = mixed([item_id for item_id in found if item_id != case.target], case, kind, seed=seed)
-            ids = (case.target, *others[: CANDIDATES - 1])
-        yield history, [train.item(item_id) for item_id in ids], ids.index(case.target)
+            ids = (case.target, *mixed(others, case, kind, seed=seed)[: CANDIDATES - 1])
+        if len(ids) > 1:
+            yield history, [train.item(item_id) for item_id in ids], ids.index(case.target)
 
 
-def choice(fusion: FusedRanker, parts: Sequence[str], question: Question) -> Choice:
-    """One answered question; what all candidates have alike (a fusion's offset) changes no choice."""
-    history, candidates, chosen = question
-    scored = fusion.score(history, candidates)
-    return np.stack([scored.weights[part] * scored.parts[part] for part in parts], axis=1), chosen
+def choice(fusion: FusedRanker, parts: Sequence[str], question: Question) -> Choice | None:
+    """One answered question; None where the parts refuse it.
 
-
-def conditional_logit(choices: Sequence[Choice], start: Array, strength: float) -> Array:
-    """Weights (parts,) that maximise log p(choices) - strength / 2 * |weights - start|^2, none below zero.
-
-    Newton's steps, part after part: what is to be found is concave, so they end at the one maximum.
-
-    >>> better = (np.array([[1.0, 0.0], [-1.0, 0.0]]), 0)
-    >>> conditional_logit([better] * 50, np.array([0.5, 0.5]), 5.0).round(2).tolist()
-    [1.48, 0.5]
+    What all candidates have alike (a fusion's offset) changes no choice.
     """
-    weights = np.maximum(start, 0.0)
-    for _ in range(200):
-        before = weights.copy()
-        for part in range(len(weights)):
-            slope, bend = _slope(choices, weights, part)
-            slope -= strength * (weights[part] - start[part])
-            weights[part] = max(weights[part] + float(np.clip(slope / (bend + strength), -1, 1)), 0.0)
-        if np.abs(weights - before).max() < 1e-9:
-            break
-    return weights
-
-
-def _slope(choices: Iterable[Choice], weights: Array, part: int) -> tuple[float, float]:
-    """First derivative of the log-likelihood by a part's weight, and the second with its sign turned."""
-    slope = bend = 0.0
-    for values, chosen in choices:
-        total = values @ weights
-        p = np.exp(total - total.max())
-        p /= p.sum()
-        mean = float(p @ values[:, part])
-        slope += values[chosen, part] - mean
-        bend += float(p @ values[:, part] ** 2) - mean**2
-    return slope, bend
+    history, candidates, chosen = question
+    try:
+        scored = fusion.score(history, candidates)
+    except (DataError, ContextOverflow):
+        return None
+    return np.stack([scored.weights[part] * scored.parts[part] for part in parts], axis=1), chosen

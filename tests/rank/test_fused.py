@@ -166,3 +166,18 @@ def test_what_counts_as_rounding_goes_with_the_weights(weight):
     ranking = rank(fuse(("A", A, weight), ("B", B, 2 * weight)), HISTORY, items("abc"))
     assert ranking.ids == ("c", "b", "a")
     assert "tied" not in ranking.provenance.events
+
+
+def test_a_popularity_inside_a_part_says_nothing_of_what_nobody_has_met():
+    """An encoder in its own domain has one: a new item is not an unloved one there either."""
+
+    class Known(Toy):
+        def informed(self, candidates):
+            return np.array([item.item_id != "c" for item in candidates])
+
+    parts = {"A": [1.0, 2.0, 3.0], "popularity": [4.0, 6.0, 0.0]}
+    known = Known(lambda seen, name: 0.0, name="A", parts=parts, weights={"A": 1.0, "popularity": 2.0})
+    scored = FusedRanker([(known, 1.0)]).score(HISTORY, items("abc"))
+    assert scored.parts["A"].tolist() == [9.0, 14.0, 13.0]
+    assert scored.events["not_in_logs"] == 1
+    assert not scored.stand_ins  # what the model says of it has reasons

@@ -1,13 +1,14 @@
-import numpy as np
+import dataclasses
+import json
+
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from llmrec_prompt.adapters import hashes_of, write_users
 from llmrec_prompt.backends.fake import FakeBackend
+from llmrec_prompt.data import leave_last_out
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.rank import Rankers, combine
-from llmrec_prompt.rank.stacking import FEWEST, SCALE, asked, conditional_logit, validation
+from llmrec_prompt.rank.stacking import CANDIDATES, FEWEST, SCALE, USERS, asked, can_be_asked
 from llmrec_prompt.scorers import Ingredients
 
 from .toys import NAMES, adapter_folder, chains, dataset, items, prompter
@@ -22,37 +23,6 @@ def rankers(data, backend=None, **options):
     options = {"weights": {"co-occurrence": 1.0, "random": 1.0}, "task": "uniform", **options}
     backend = backend or FakeBackend.from_name("overlap")
     return Rankers(Ingredients(data, prompter(), lambda: backend, embedder="backend", seed=3), **options)
-
-
-def objective(choices, weights, start, strength):
-    total = -strength / 2 * float(((weights - start) ** 2).sum())
-    for values, chosen in choices:
-        scores = values @ weights
-        total += scores[chosen] - float(np.log(np.exp(scores).sum()))
-    return total
-
-
-@st.composite
-def questions(draw):
-    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
-    sizes = draw(st.lists(st.integers(1, 6), max_size=8))
-    return [(rng.normal(size=(size, 2)), int(rng.integers(size))) for size in sizes]
-
-
-@settings(max_examples=50, deadline=None)
-@given(questions(), st.floats(0.5, 20), st.floats(0, 2))
-def test_no_other_weights_explain_the_choices_better(choices, strength, start):
-    begin = np.array([start, 0.5])
-    found = conditional_logit(choices, begin, strength)
-    best = objective(choices, found, begin, strength)
-    assert (found >= 0).all()
-    for step in ([0.01, 0], [-0.01, 0], [0, 0.01], [0, -0.01], [0.01, 0.01], [-0.01, -0.01]):
-        other = np.maximum(found + step, 0)
-        assert objective(choices, other, begin, strength) <= best + 1e-9
-
-
-def test_without_choices_weights_stay_where_they_start():
-    assert conditional_logit([], np.array([0.3, 0.7]), 5.0).tolist() == [0.3, 0.7]
 
 
 def test_what_users_chose_by_weighs_more_and_chance_less():
@@ -73,9 +43,40 @@ def test_it_adds_up_the_parts_with_those_weights():
 
 
 @pytest.mark.parametrize("data", [dataset(NAMES), chains(FEWEST - 1), chains(30, liked=1)])
-def test_logs_that_cannot_teach_weights_are_an_error(data):
-    with pytest.raises(ConfigError, match=r"10 users or more, with two likes each.*Use mode fused"):
-        rankers(data, weights={"bm25": 1.0}).ranker("stacked")
+def test_where_too_few_can_teach_weights_stay_and_that_is_counted(data):
+    stacked = rankers(data, weights={"bm25": 1.0}).ranker("stacked")
+    assert stacked.weights == {"bm25": 1.0}
+    assert stacked.score(items("a"), items("bc")).events["weights_not_learnt"] == 1
+
+
+def test_a_user_who_met_everything_and_a_small_catalogue_are_no_obstacle():
+    few = "abcdefgh"
+    lines = [f"u{n} {few[n % 8]} {few[(n + 1) % 8]} {few[(n + 2) % 8]}" for n in range(20)]
+    data = dataset(few, "\n".join([*lines, "glutton " + " ".join(few)]))
+    made = rankers(data)
+    assert "weights_not_learnt" not in made.ranker("stacked").score(items("ab"), items("cd")).events
+    assert len(can_be_asked(made, None)) == 21
+
+
+def test_no_weight_may_start_below_zero():
+    with pytest.raises(ConfigError, match=r"from 0 up; found \{'random': -1.0\}"):
+        rankers(chains(), weights={"random": -1.0}).ranker("stacked")
+
+
+def test_histories_of_others_are_not_sent_to_a_server():
+    backend = FakeBackend.from_name("overlap")
+    backend.info = dataclasses.replace(backend.info, engine="openai")
+    made = rankers(chains(), backend, weights={"likelihood": 1.0})
+    with pytest.raises(ConfigError, match=r"would send histories .* Use mode fused"):
+        made.ranker("stacked")
+    assert backend.usage.evaluated == 0
+    assert rankers(chains(), backend, weights={"co-occurrence": 1.0}).ranker("stacked")
+
+
+def test_parts_without_a_model_do_without():
+    given = Ingredients(chains(), prompter(), None, embedder="backend")
+    made = Rankers(given, weights={"co-occurrence": 1.0, "random": 1.0}, task="uniform")
+    assert made.ranker("stacked").weights["co-occurrence"] > SCALE
 
 
 def test_weights_are_kept_until_something_that_they_depend_on_changes():
@@ -95,11 +96,13 @@ def test_weights_are_kept_until_something_that_they_depend_on_changes():
     assert learnt(prior_weight=0.5)[1]
 
 
-def test_a_damaged_file_is_learnt_anew(tmp_path):
+@pytest.mark.parametrize("content", ["", "{}", "[1, 2]", "5", '{"co-occurrence": NaN, "random": 1.0}'])
+def test_a_damaged_file_is_learnt_anew(tmp_path, content):
     first = rankers(chains()).ranker("stacked").weights
     (file,) = (tmp_path / "cache" / "weights").iterdir()
-    file.write_text('{"co-occurrence": 1')
+    file.write_text(content)
     assert rankers(chains()).ranker("stacked").weights == first
+    assert json.loads(file.read_text()) == first
 
 
 def test_nobody_is_asked_whom_the_adapter_learnt_from(tmp_path):
@@ -109,26 +112,31 @@ def test_nobody_is_asked_whom_the_adapter_learnt_from(tmp_path):
     write_users(folder, hashes_of(data, learnt_from))
     backend.use(folder)
     made = rankers(data, backend, weights={"likelihood": 1.0})
-    assert made.ranker("stacked")
-    asked_users = {case.user_id for case in validation(made).cases}
-    assert asked_users == set(data.users) - set(learnt_from)
+    assert set(can_be_asked(made, folder)) == set(data.users) - set(learnt_from)
+    assert "weights_not_learnt" not in made.ranker("stacked").score(items("ab"), items("cd")).events
     write_users(folder, hashes_of(data, data.users[:25]))
-    with pytest.raises(ConfigError, match=r"not learnt from; .* has 5"):
-        validation(made)
+    untaught = rankers(data, backend, weights={"likelihood": 1.0}).ranker("stacked")
+    assert untaught.score(items("ab"), items("cd")).events["weights_not_learnt"] == 1
+
+
+def test_only_as_many_likes_are_held_out_as_are_asked_for():
+    """Else small logs would be empty before anything is learnt from them."""
+    data = chains(12 * USERS, liked=2)
+    assert rankers(data, task="catalogue").ranker("stacked").weights["co-occurrence"] > SCALE
 
 
 @pytest.mark.parametrize("task", ["catalogue", "uniform", "popular"])
 def test_questions_are_those_of_the_task_and_hide_what_was_chosen(task):
     data = chains()
     made = rankers(data, task=task)
-    split = validation(made)
+    split = leave_last_out(data, users=None, seed=0)
     inner = made.over(split.train)
-    found = list(asked(split, inner))
+    found = list(asked(split, inner, 5))
     assert len(found) >= FEWEST
     for history, candidates, place in found:
         ids = [item.item_id for item in candidates]
         assert not {item.item_id for item in history} & set(ids)
         after = NAMES[(NAMES.index(history[-1].item_id) + 1) % len(NAMES)]
         assert ids[place] == after
-        assert len(ids) == 20
+        assert len(ids) == CANDIDATES
     assert split.train.fingerprint != data.fingerprint
