@@ -306,3 +306,10 @@ def test_rankers_of_another_domain_keep_the_adapter_whoever_else_swaps(adapters)
     ranker = rec.speaking(rec.domain.model_copy(update={"person": "gardener"})).ranker("likelihood")
     shared.use("elsewhere")
     assert ranker.origin["adapter"] == ""
+
+
+def test_rankers_of_another_domain_weigh_as_this_one_learnt():
+    """Else a probe of who asks would see other weights beside another prompt."""
+    rec = Recommender("sample:movies", model="fake:random", embedder="backend", mode="stacked")
+    other = rec.speaking(rec.domain.model_copy(update={"person": "gardener"})).ranker("stacked")
+    assert other.weights == rec.ranker.weights != rec.ranker_of("fused").weights

@@ -82,7 +82,15 @@ def test_the_popularity_weight_is_that_of_the_negatives(shop, cups, tmp_path, op
     assert manifest["encoder"] == {"scale": 8.0, "popularity": weight, "task": task}
     assert manifest["adapter_name"] == "cups"
     assert len(manifest["adapter_hash"]) == 16
-    assert set(manifest["weights"]) == {"encoder", "embedding", "popularity", "co-occurrence"}
+    assert set(manifest["weights"]) == {"encoder", "embedding", "co-occurrence"}
+
+
+def test_learnt_weights_stand_in_the_manifest(shop, tmp_path):
+    _, manifest = run(shop, tmp_path / "run", rankers=("stacked", "random"))
+    assert manifest["learnt"].keys() <= manifest["weights"].keys()
+    assert manifest["learnt"] != manifest["weights"]
+    _, manifest = run(shop, tmp_path / "other", rankers=("fused", "random"))
+    assert "learnt" not in manifest
 
 
 def test_given_negatives_count_as_the_catalogue(shop, cups, tmp_path):
