@@ -25,8 +25,11 @@ RANKERS = {
     "SASRec": "sasrec",
     "no adapter": "fused, zero-shot",
     "adapter": "",
+    "adapter, `stacked`": "stacked",
 }
 """Column → the ranker's name on the page; the adapter's depends on the row."""
+BAR = 0.11
+"""Width of a bar where groups are one apart."""
 Cell = tuple[float, float, float]
 """NDCG@10 and its 95 % interval."""
 
@@ -73,18 +76,18 @@ def draw(found: dict[str, dict[str, dict[str, Cell]]], path: Path) -> None:
 
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     panels = figure.subplots(1, len(NEGATIVES), sharey=True)
-    colours = dict(zip(RANKERS, ("0.85", "0.65", "#9ecae1", "#fdae6b", "#74c476", "#006d2c"), strict=True))
+    shades = ("0.85", "0.65", "#9ecae1", "#fdae6b", "#a1d99b", "#41ab5d", "#00441b")
+    colours = dict(zip(RANKERS, shades, strict=True))
     for kind, axes in zip(NEGATIVES, panels, strict=True):
         for place, column in enumerate(RANKERS):
             there = [
                 (i, kinds[kind][column]) for i, kinds in enumerate(found.values()) if column in kinds[kind]
             ]
-            where = [i + (place - len(RANKERS) / 2 + 0.5) * 0.13 for i, _ in there]
+            where = [i + (place - len(RANKERS) / 2 + 0.5) * BAR for i, _ in there]
             bars = [[c[0] - c[1] for _, c in there], [c[2] - c[0] for _, c in there]]
             heights = [c[0] for _, c in there]
-            axes.bar(
-                where, heights, 0.13, yerr=bars, color=colours[column], label=column, error_kw={"lw": 0.7}
-            )
+            look = {"color": colours[column], "label": column.replace("`", "")}
+            axes.bar(where, heights, BAR, yerr=bars, error_kw={"lw": 0.7}, **look)
         axes.set(title=f"{kind} negatives")
         axes.set_xticks(range(len(found)), [row.split(",")[0] for row in found])
     panels[0].set_ylabel("NDCG@10")

@@ -1,20 +1,17 @@
 """The facade: a history goes in, recommendations come out."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, cast
 
 from llmrec_prompt.adapters import Card
-from llmrec_prompt.backends import DEFAULT_MODEL, Backend, Hosted, load_backend, parse_ref, permitted
-from llmrec_prompt.backends.models import HOSTED
+from llmrec_prompt.backends import DEFAULT_MODEL, Backend, load_backend
 from llmrec_prompt.data import Dataset, Entries, Entry, TitleMatch
-from llmrec_prompt.errors import BackendError, ConfigError, DataError, UnknownName
+from llmrec_prompt.errors import BackendError, ConfigError, DataError
 from llmrec_prompt.rank import (
-    SOURCES,
-    TASKS,
     UNUSABLE,
     FusedRanker,
     Ranker,
@@ -24,68 +21,15 @@ from llmrec_prompt.rank import (
     Swap,
     check_mode,
     in_words,
+    learnt_weights,
     leave_one_out,
     rank,
 )
 from llmrec_prompt.retrieve import Retriever
-from llmrec_prompt.scorers import EMBEDDERS, Ingredients
+from llmrec_prompt.scorers import Ingredients
+from llmrec_prompt.settings import Settings, shown_fields
 from llmrec_prompt.templates import Domain, HistoryPrompt, Prompter, load_domain
 from llmrec_prompt.types import Item, Ranking
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The rarer choices; all are keyword arguments of `Recommender`."""
-
-    language: str | None = None
-    """Language of the templates; the domain's own if None."""
-    candidates: int = 60
-    """How many items retrieval hands on to be ranked; `k` where that is more."""
-    embedder: str = "auto"
-    """`minilm`, `backend`, or `auto`: MiniLM where it is installed."""
-    weights: Mapping[str, float] | None = None
-    """Parts of `fused` and their weights, tuned ones if None; those of `stacked` are learnt near them."""
-    popularity_weight: float | None = None
-    """Of log popularity in mode `encoder`; what the adapter's card says for the task if None."""
-    task: str = "catalogue"
-    """Where candidates come from: the whole `catalogue`, or `uniform` or `popular` negatives."""
-    prior_weight: float = 1.0
-    """How much of an item's prior mode `likelihood` takes off."""
-    calibration: str = "catalogue"
-    """Histories behind the priors: lists drawn from the `catalogue`, other `users`', or the `empty` one."""
-    exclude_consumed: bool = True
-    """Whether what the user has consumed is left out of recommendations."""
-    prompts: Path | None = None
-    """A folder of templates that wins over all others."""
-    hosted: Hosted | None = None
-    """Leave to send prompts to the server of an `openai:` model; that of a `hosting` block if None."""
-    seed: int = 0
-    """Fixes calibration histories, the order in which candidates are shown, and the order of ties."""
-
-    def __post_init__(self) -> None:
-        for kind, value, known in (
-            ("calibration", self.calibration, SOURCES),
-            ("embedder", self.embedder, EMBEDDERS),
-            ("task", self.task, TASKS),
-        ):
-            if value not in known:
-                raise UnknownName(kind, str(value), known)
-        if not isinstance(self.candidates, Integral) or self.candidates < 1:
-            raise ConfigError(f"candidates is {self.candidates!r}; retrieval hands on a whole number from 1.")
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> "Settings":
-        """Settings from keyword arguments.
-
-        Raises:
-            UnknownName: a keyword that is no setting, or a value that is no choice.
-            ConfigError: a number that cannot be meant.
-        """
-        known = [f.name for f in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise UnknownName("setting", name, known)
-        return cls(**given)
 
 
 class Recommender:
@@ -156,6 +100,7 @@ class Recommender:
             calibration=settings.calibration,
             task=settings.task,
             popularity_weight=settings.popularity_weight,
+            learn=learnt_weights,
         )
 
     def _load(self) -> Backend:
@@ -338,15 +283,3 @@ class Recommender:
             for line, why in zip(ranking.recommendations, reasons, strict=True)
         ]
         return ranking.model_copy(update={"recommendations": tuple(lines)})
-
-
-def shown_fields(model: str | Backend, hosted: Hosted | None) -> tuple[str, ...] | None:
-    """Item fields that templates may show to a model; None for all, which a local model may see.
-
-    Raises:
-        UnknownName: no such model.
-        ConfigError: a hosted model that nobody has allowed; nothing has been sent then.
-    """
-    if not isinstance(model, str):
-        return getattr(model, "fields", None)
-    return permitted(model, hosted).fields if parse_ref(model).kind == HOSTED else None

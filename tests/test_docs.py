@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from llmrec_prompt.recommender import Settings
+from llmrec_prompt.settings import Settings
 
 REPOSITORY = Path(__file__).parents[1]
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
@@ -96,7 +96,7 @@ def test_the_table_of_extras_is_what_the_package_asks_for():
 
 
 def test_the_table_of_settings_is_what_the_code_says():
-    tree = ast.parse((REPOSITORY / "llmrec_prompt" / "recommender.py").read_text(encoding="utf-8"))
+    tree = ast.parse((REPOSITORY / "llmrec_prompt" / "settings.py").read_text(encoding="utf-8"))
     body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Settings").body
     said = {
         field.target.id: [f"`{ast.unparse(field.value)}`", " ".join(text.value.value.split())]

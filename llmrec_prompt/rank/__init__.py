@@ -15,6 +15,7 @@ from llmrec_prompt.rank.order import Order, put_in_order, rank
 from llmrec_prompt.rank.priors import SOURCES, calibration_histories
 from llmrec_prompt.rank.retrieved import RetrievedRanker
 from llmrec_prompt.rank.scorer import ScorerRanker
+from llmrec_prompt.rank.stacking import learnt_weights
 from llmrec_prompt.rank.swapping import Swap
 from llmrec_prompt.rank.weights import TRAINED, WEIGHTS, WITHOUT_LOGS
 from llmrec_prompt.rank.yes_no import YesNoRanker
@@ -46,6 +47,7 @@ __all__ = [
     "combine",
     "in_order",
     "in_words",
+    "learnt_weights",
     "leave_one_out",
     "parts_of",
     "put_in_order",

@@ -19,7 +19,6 @@ from llmrec_prompt.rank.listed import ListedRanker
 from llmrec_prompt.rank.modes import ASKING, FUSIONS, PARTS, check_mode, parts_of
 from llmrec_prompt.rank.priors import calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
-from llmrec_prompt.rank.stacking import learnt_weights
 from llmrec_prompt.rank.weights import default_weights, is_trained
 from llmrec_prompt.rank.yes_no import YesNoRanker
 from llmrec_prompt.retrieve import Retriever
@@ -48,8 +47,8 @@ class Rankers:
     """Of the encoder's popularity term; the card's for the task if None."""
     card: Card | None = None
     """Of the adapter in force."""
-    learn: Callable[..., Mapping[str, float] | None] = learnt_weights
-    """Gives the weights of mode `stacked`."""
+    learn: Callable[..., Mapping[str, float] | None] = lambda *_: None
+    """Gives the weights of mode `stacked`, such as `rank/stacking.py`; None where nothing can be learnt."""
     shared: dict[str, Scorer] = field(default_factory=dict)
     """Scorers that no adapter changes."""
     _own: dict[str, Scorer] = field(default_factory=dict)

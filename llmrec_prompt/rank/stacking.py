@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,13 +21,11 @@ from llmrec_prompt.data import Split, drawable, leave_last_out, mixed, sample_ca
 from llmrec_prompt.errors import ConfigError, ContextOverflow, DataError
 from llmrec_prompt.progress import track
 from llmrec_prompt.rank.base import Ranker
+from llmrec_prompt.rank.building import Rankers
 from llmrec_prompt.rank.choices import Choice, conditional_logit
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.identity import card_facts, code_fingerprint, data_facts
 from llmrec_prompt.types import Item
-
-if TYPE_CHECKING:
-    from llmrec_prompt.rank.building import Rankers
 
 USERS = 40
 """Who are asked, at most; each costs what ranking `CANDIDATES` does."""
@@ -51,7 +49,7 @@ Question = tuple[Sequence[Item], Sequence[Item], int]
 
 
 def learnt_weights(
-    rankers: "Rankers", start: Mapping[str, float], parts: Mapping[str, Ranker]
+    rankers: Rankers, start: Mapping[str, float], parts: Mapping[str, Ranker]
 ) -> dict[str, float] | None:
     """Weights for the parts of a fusion, near those that it starts with; None where too few users teach any.
 
@@ -75,7 +73,7 @@ def learnt_weights(
     return weights
 
 
-def can_be_asked(rankers: "Rankers", adapter: str | None) -> list[str]:
+def can_be_asked(rankers: Rankers, adapter: str | None) -> list[str]:
     """Users with two likes or more whom an adapter has not learnt from, in a seeded order."""
     dataset = rankers.given.dataset
     learnt_from = overlap(adapter, dataset, dataset.users) if adapter else set()
@@ -87,7 +85,7 @@ def can_be_asked(rankers: "Rankers", adapter: str | None) -> list[str]:
 
 
 def _facts(
-    rankers: "Rankers", start: Mapping[str, float], parts: Mapping[str, Ranker], users: Sequence[str]
+    rankers: Rankers, start: Mapping[str, float], parts: Mapping[str, Ranker], users: Sequence[str]
 ) -> dict[str, object]:
     """All that weights depend on; names of models and adapters do not count, their hashes do."""
     given = rankers.given
@@ -120,7 +118,7 @@ def _kept(path: Path, start: Mapping[str, float]) -> dict[str, float] | None:
     return None
 
 
-def _learn(rankers: "Rankers", start: Mapping[str, float], users: Sequence[str]) -> dict[str, float] | None:
+def _learn(rankers: Rankers, start: Mapping[str, float], users: Sequence[str]) -> dict[str, float] | None:
     """Asks users, some at a time, until enough have answered."""
     choices: list[Choice] = []
     for begin in range(0, min(len(users), USERS * ROUNDS), USERS):
@@ -132,7 +130,7 @@ def _learn(rankers: "Rankers", start: Mapping[str, float], users: Sequence[str])
     return dict(zip(start, weights.tolist(), strict=True)) if weights.any() else None
 
 
-def answers(rankers: "Rankers", parts: Sequence[str], users: Sequence[str], most: int) -> list[Choice]:
+def answers(rankers: Rankers, parts: Sequence[str], users: Sequence[str], most: int) -> list[Choice]:
     """What some users chose, their last likes held out of all that the parts know."""
     dataset, seed = rankers.given.dataset, rankers.given.seed + SALT
     split = leave_last_out(dataset, users=None, seed=seed, among=set(users))
@@ -144,7 +142,7 @@ def answers(rankers: "Rankers", parts: Sequence[str], users: Sequence[str], most
     return [answer for answer in found if answer]
 
 
-def asked(split: Split, inner: "Rankers", seed: int) -> Iterator[Question]:
+def asked(split: Split, inner: Rankers, seed: int) -> Iterator[Question]:
     """What ranking here will be asked: about negatives of the task's kind, or a sample of what is retrieved.
 
     A sample whose items were all as likely to be drawn does for all alternatives (McFadden 1978); beside the

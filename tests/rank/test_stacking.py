@@ -7,7 +7,7 @@ from llmrec_prompt.adapters import hashes_of, write_users
 from llmrec_prompt.backends.fake import FakeBackend
 from llmrec_prompt.data import leave_last_out
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.rank import Rankers, combine
+from llmrec_prompt.rank import Rankers, combine, learnt_weights
 from llmrec_prompt.rank.stacking import CANDIDATES, FEWEST, SCALE, USERS, asked, can_be_asked
 from llmrec_prompt.scorers import Ingredients
 
@@ -22,7 +22,8 @@ def empty_cache(tmp_path, monkeypatch):
 def rankers(data, backend=None, **options):
     options = {"weights": {"co-occurrence": 1.0, "random": 1.0}, "task": "uniform", **options}
     backend = backend or FakeBackend.from_name("overlap")
-    return Rankers(Ingredients(data, prompter(), lambda: backend, embedder="backend", seed=3), **options)
+    given = Ingredients(data, prompter(), lambda: backend, embedder="backend", seed=3)
+    return Rankers(given, learn=learnt_weights, **options)
 
 
 def test_what_users_chose_by_weighs_more_and_chance_less():
@@ -75,7 +76,7 @@ def test_histories_of_others_are_not_sent_to_a_server():
 
 def test_parts_without_a_model_do_without():
     given = Ingredients(chains(), prompter(), None, embedder="backend")
-    made = Rankers(given, weights={"co-occurrence": 1.0, "random": 1.0}, task="uniform")
+    made = Rankers(given, learn=learnt_weights, weights={"co-occurrence": 1.0, "random": 1.0}, task="uniform")
     assert made.ranker("stacked").weights["co-occurrence"] > SCALE
 
 
