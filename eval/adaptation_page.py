@@ -58,12 +58,16 @@ def command(given: argparse.Namespace, name: str) -> str:
 
 
 def merged(found: list[Values]) -> Values:
-    """Each user's mean over the items asked for; who has too few likes has fewer."""
+    """Each user's mean over the items asked for; who has too few likes has fewer.
+
+    A ranker that was asked about some of the items alone (the last ones, for another table) is left out.
+    """
     return {
         ranker: {
             user: means([each[ranker][user] for each in found if user in each[ranker]]) for user in users
         }
         for ranker, users in found[0].items()
+        if all(ranker in each for each in found)
     }
 
 

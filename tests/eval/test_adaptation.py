@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import adaptation
 import pytest
-from adaptation_page import command
+from adaptation_page import command, merged
 
 from llmrec_prompt import Dataset
 from llmrec_prompt.adapters import find
@@ -114,3 +114,9 @@ def test_the_page_names_the_precision_of_its_rows(monkeypatch, model_hash, varia
     given = argparse.Namespace(users=4, model="hf:smollm2", questions=1, leave_out="", without=[])
     given.backend, given.against, given.out = backend, "encoder", Path("page.md")
     assert command(given, "movies").startswith(prefix)
+
+
+def test_who_was_asked_about_the_last_items_alone_is_in_no_table_over_several():
+    last = {"a": {"u": {"ndcg@10": 1.0}, "v": {"ndcg@10": 0.5}}, "slow": {"u": {"ndcg@10": 1.0}}}
+    found = merged([last, {"a": {"u": {"ndcg@10": 0.0}}}])
+    assert found == {"a": {"u": {"ndcg@10": 0.5}, "v": {"ndcg@10": 0.5}}}
