@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import adaptation
 import pytest
-from adaptation_page import command, merged
+from adaptation_page import METRICS, command, merged
 
 from llmrec_prompt import Dataset
 from llmrec_prompt.adapters import find
@@ -117,6 +117,6 @@ def test_the_page_names_the_precision_of_its_rows(monkeypatch, model_hash, varia
 
 
 def test_who_was_asked_about_the_last_items_alone_is_in_no_table_over_several():
-    last = {"a": {"u": {"ndcg@10": 1.0}, "v": {"ndcg@10": 0.5}}, "slow": {"u": {"ndcg@10": 1.0}}}
-    found = merged([last, {"a": {"u": {"ndcg@10": 0.0}}}])
-    assert found == {"a": {"u": {"ndcg@10": 0.5}, "v": {"ndcg@10": 0.5}}}
+    all_of, half_of, none_of = (dict.fromkeys(METRICS, value) for value in (1.0, 0.5, 0.0))
+    last = {"a": {"u": all_of, "v": half_of}, "slow": {"u": all_of}}
+    assert merged([last, {"a": {"u": none_of}}]) == {"a": {"u": half_of, "v": half_of}}
