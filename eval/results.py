@@ -39,8 +39,8 @@ Scorers are fitted on logs without any hidden item. Means over the users that a 
 the 95 % bootstrap interval; a ranker that refuses (a language model without a history) is counted, not
 scored. Sampled metrics compare rankers on the same candidates and are not quality over the whole catalogue
 (Krichene and Rendle, 2020). How protocols, metrics and tests are defined: [evaluation.md](evaluation.md).
-Section `adapters` was run when `fused` under an adapter weighed encoder, embedding and co-occurrence alike; with
-the weights of now it is in [results-adaptation.md](results-adaptation.md).
+Section `adapters` was run when `fused` under an adapter weighed encoder, embedding and co-occurrence alike;
+with the weights of now it is in [results-adaptation.md](results-adaptation.md).
 """
 
 
