@@ -63,10 +63,9 @@ class Rankers:
     def over(self, dataset: Dataset) -> "Rankers":
         """The same over other logs of the same catalogue: what reads the items alone is shared."""
         items = {name: scorer for name, scorer in self.shared.items() if name not in NEED_LOGS}
-        given, made = replace(self.given, dataset=dataset), {"backend": self._made.get("backend")}
-        return replace(
-            self, given=given, shared=items, _own=dict(self._own), _made=made if made["backend"] else {}
-        )
+        loaded = {name: made for name, made in self._made.items() if name == "backend"}
+        given = replace(self.given, dataset=dataset)
+        return replace(self, given=given, shared=items, _own=dict(self._own), _made=loaded)
 
     def scorer(self, name: str) -> Scorer:
         """A fitted scorer.

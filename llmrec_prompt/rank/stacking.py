@@ -39,8 +39,8 @@ ROUNDS = 10
 """A retriever finds some targets only: so many times `USERS` are looked at, until enough are found."""
 SCALE = 0.6
 STRENGTH = 40.0
-"""Weights are drawn to `SCALE` times the fusion's, as strongly as so many choices draw. Chosen on users that
-no results page tests: anything between 10 and 80 is level there."""
+"""Weights are drawn to `SCALE` times the fusion's, as strongly as so many choices draw. `eval/tune.py` prints
+what that gives on users that no results page tests."""
 SALT = 1_000_003
 """Added to the seed, so that those who are asked are not the first whom an evaluation tests."""
 
@@ -66,7 +66,9 @@ def learnt_weights(
     users = can_be_asked(rankers, rankers.backend.adapter if asks_model else None)
     facts = json.dumps(_facts(rankers, start, parts, users), sort_keys=True, default=str)
     path = cache_dir() / "weights" / f"{content_key(facts)}.json"
-    weights = _kept(path, start) or _learn(rankers, start, users)
+    if kept := _kept(path, start):
+        return kept
+    weights = _learn(rankers, start, users)
     if weights:
         with contextlib.suppress(OSError):  # a cache that cannot be written
             write_atomically(path, json.dumps(weights))
