@@ -15,15 +15,15 @@ Values = dict[str, dict[str, dict[str, float]]]
 METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@10", "mrr")
 HEAD = """# Results with adapters
 
-Every table names the command that writes it, and its twin with the other negatives, anew.
+Every table names the command that rewrites it and its twin with the other negatives.
 
 The last liked item of each user is hidden among 19 others: `uniform` negatives are drawn evenly
 from what the user has not consumed, `popular` ones by popularity. No adapter was trained on a tested user
-(each adapter's `users.txt` is checked), and none of the users whom `--leave-out` names, who helped to choose
-how we score. `encoder` is SmolLM2-135M under the adapter: the states after the
+(each adapter's `users.txt` is checked), and users named by `--leave-out`, who helped choose how we score, are
+not tested. `encoder` is SmolLM2-135M under the adapter: the states after the
 history and after each of its items against the state after the candidate, plus log popularity with the
 weight that the card says for these negatives (chosen on validation users). Where the adapter was never
-trained, and without one, it is the centred states of the history's items against the candidate's alone.
+trained, and without one, it only compares centred states of the history's items with the candidate's.
 `fused` adds MiniLM and co-occurrence to it (and popularity, where it has none of its own); `stacked` is that
 with weights learnt from some forty users of these logs whom the adapter has not learnt from, none of the
 hidden items among what they liked. Rows with `untrained` or `zero-shot` are the same model without an
@@ -31,10 +31,9 @@ adapter. `item-knn`, `sasrec` and `lstm` are fitted on the very users that the a
 `co-occurrence` and `popularity` on all logs but the hidden items. `encoder + sasrec` is the fusion of these
 two in equal shares, which nobody tuned.
 Where a table asks for several items of each user, they are the last ones, each asked for after what came
-before it, with those that came after held out too, and a user counts with the mean over them.
-Means over users, with 95 % bootstrap intervals; p is a paired randomisation test against the row of what its
-column names. Sampled metrics compare rankers on the same candidates, they are not quality over the whole
-catalogue.
+before it, with later ones held out too; a user counts with their mean.
+Means over users, with 95 % bootstrap intervals; p is from a paired randomisation test against the row that
+its column names. Sampled metrics compare rankers on the same candidates, not over the whole catalogue.
 """
 
 

@@ -15,7 +15,7 @@ SETS = {
     "movies": ("results-adaptation.md", "movielens-small", "encoder"),
     "shopping": ("results-adaptation.md", "online-retail", "encoder"),
     "games": ("results-adaptation.md", "ifdb", "encoder"),
-    "books, nobody of whom any adapter has seen": ("results-transfer.md", "shakespeare-co", "fused"),
+    "books, users unseen by any adapter": ("results-transfer.md", "shakespeare-co", "fused"),
 }
 """Row → page, data set, and what `auto` is under its adapter: the encoder where trained, else fused."""
 RANKERS = {

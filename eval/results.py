@@ -29,8 +29,8 @@ from llmrec_prompt.evaluate.suite_run import SuiteReport, report_suite
 
 HEAD = """# Results
 
-Written by `python eval/results.py FOLDERS` from the rows of suites; how they are run is said at the head of
-that script. SASRec and LSTM fitted on the very users of an adapter are in
+Written by `python eval/results.py FOLDERS` from the rows of suites; the head of that script says how to run
+them. SASRec and LSTM fitted on the very users of an adapter are in
 [results-adaptation.md](results-adaptation.md).
 
 What a user did next is hidden among other items and ranked. `uniform` negatives are drawn evenly from what
@@ -40,7 +40,7 @@ the 95 % bootstrap interval; a ranker that refuses (a language model without a h
 scored. Sampled metrics compare rankers on the same candidates and are not quality over the whole catalogue
 (Krichene and Rendle, 2020). How protocols, metrics and tests are defined: [evaluation.md](evaluation.md).
 Section `adapters` was run when `fused` under an adapter weighed encoder, embedding and co-occurrence alike;
-with the weights of now it is in [results-adaptation.md](results-adaptation.md).
+with today's weights it is in [results-adaptation.md](results-adaptation.md).
 """
 
 

@@ -5,11 +5,13 @@
       --sets restaurants-mx se-quantum nemig-de shakespeare-co
     python eval/tune.py --model hf:smollm2 --adapter smollm2-games --earlier --sets ifdb --users 200 \
       --without likelihood
+    python eval/tune.py --model hf:smollm2 --history 1
 
 The second is for domains that an adapter has not seen: what should stand beside its encoder there. The third
 is for domains that it has: those users whom it has not learnt from are the tested ones, so they are asked for
-the like before the one that is tested, and nobody here knows that one.
-The users here come after those that the suites and eval/adaptation.py test, in the same seeded order. Each is
+the like before the one that is tested, and nobody here knows that one. The fourth shows the latest item of
+each history alone.
+The users here are none of those whom the suites and eval/adaptation.py test. Each is
 asked three times: with logs; for a target that the logs do not know (`new item`: nobody has met it); and
 without logs. Prints NDCG@10 of every part and of the best fusions, and of the default weights beside those
 that `stacked` learns from some of the users, on the others. Parts are kept under runs/tune, so that a second
@@ -20,6 +22,7 @@ import argparse
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ from llmrec_prompt.adapters import find
 from llmrec_prompt.backends import load_backend
 from llmrec_prompt.cache import content_key
 from llmrec_prompt.cli.output import progress
-from llmrec_prompt.data import Case, Dataset, leave_last_out, sample_candidates
+from llmrec_prompt.data import COLD_LENGTHS, Case, Dataset, cold_item, leave_last_out, sample_candidates
 from llmrec_prompt.progress import track
 from llmrec_prompt.rank import Ranker, combine
 from llmrec_prompt.rank.choices import conditional_logit
@@ -42,7 +45,9 @@ from llmrec_prompt.templates import Prompter, load_domain
 from llmrec_prompt.types import Item
 
 TESTED = {"restaurants-mx": 40, "se-quantum": 40}
-"""Users who are tested somewhere; 200 in the larger sets."""
+"""Users of leave-last-out; 200 in the larger sets."""
+COLD = 60
+"""Users of each cold protocol."""
 SETS = (
     "movielens-small",
     "online-retail",
@@ -71,6 +76,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--adapter", help="the model's adapter")
     parser.add_argument("--earlier", action="store_true", help="ask tested users for an earlier like")
+    parser.add_argument("--history", type=int, help="how many of the latest items to show; all if not given")
     parser.add_argument("--without", nargs="*", default=[], choices=PARTS, help="parts to leave out")
     parser.add_argument("--calibration", default="catalogue", choices=SOURCES, help="of the likelihood")
     parser.add_argument("--best", type=int, default=10, help="fusions to print")
@@ -111,15 +117,27 @@ def collect(given: argparse.Namespace, backend: Any, name: str, negatives: str) 
 
 def questions_of(given: argparse.Namespace, name: str, dataset: Dataset) -> tuple[Dataset, Sequence[Case]]:
     """Users who are not tested, or the tested ones an item earlier; the logs without what is asked for."""
-    tested = TESTED.get(name, 200)
     if given.earlier:
-        last = leave_last_out(dataset, users=tested, seed=0)
+        last = leave_last_out(dataset, users=TESTED.get(name, 200), seed=0)
         split = leave_last_out(
             last.train, users=given.users, seed=0, among={case.user_id for case in last.cases}
         )
         return split.train, split.cases
-    cases = leave_last_out(dataset, users=tested + given.users, seed=0).cases[tested:]
-    return dataset.without([(c.user_id, c.target) for c in cases]), cases
+    others = {*dataset.users} - tested_users(name, dataset)
+    split = leave_last_out(dataset, users=given.users, seed=0, min_history=given.history or 1, among=others)
+    latest = slice(-given.history if given.history else None, None)
+    return split.train, [replace(case, history=case.history[latest]) for case in split.cases]
+
+
+def tested_users(name: str, dataset: Dataset) -> set[str]:
+    """Whom any suite or eval/adaptation.py asks."""
+    longest = max(COLD_LENGTHS)
+    splits = (
+        leave_last_out(dataset, users=TESTED.get(name, 200), seed=0),
+        leave_last_out(dataset, users=COLD, seed=0, min_history=longest),
+        cold_item(dataset, users=COLD, seed=0),
+    )
+    return {case.user_id for split in splits for case in split.cases}
 
 
 def key_of(given: argparse.Namespace, backend: Any, dataset: Dataset) -> str:
@@ -128,6 +146,7 @@ def key_of(given: argparse.Namespace, backend: Any, dataset: Dataset) -> str:
         "parts": given.parts,
         "users": given.users,
         "earlier": given.earlier,
+        "history": given.history,
         "calibration": given.calibration,
         "model_hash": backend.info.hash,
         "engine": [backend.info.engine, backend.info.context],

@@ -26,11 +26,11 @@ class Settings:
     weights: Mapping[str, float] | None = None
     """Parts of `fused` and their weights, tuned ones if None; those of `stacked` are learnt near them."""
     popularity_weight: float | None = None
-    """Of log popularity in mode `encoder`; what the adapter's card says for the task if None."""
+    """Weight of log popularity in mode `encoder`; the adapter card's for the task if None."""
     task: str = "catalogue"
     """Where candidates come from: the whole `catalogue`, or `uniform` or `popular` negatives."""
     prior_weight: float = 1.0
-    """How much of an item's prior mode `likelihood` takes off."""
+    """How much of an item's prior mode `likelihood` subtracts."""
     calibration: str = "catalogue"
     """Histories behind the priors: lists drawn from the `catalogue`, other `users`', or the `empty` one."""
     exclude_consumed: bool = True
@@ -38,7 +38,7 @@ class Settings:
     prompts: Path | None = None
     """A folder of templates that wins over all others."""
     hosted: Hosted | None = None
-    """Leave to send prompts to the server of an `openai:` model; that of a `hosting` block if None."""
+    """Permission to send prompts to an `openai:` model's server; a `hosting` block's if None."""
     seed: int = 0
     """Fixes calibration histories, the order in which candidates are shown, and the order of ties."""
 

@@ -10,6 +10,7 @@ import tune
 from llmrec_prompt import Dataset
 from llmrec_prompt.backends import load_backend
 from llmrec_prompt.data import leave_last_out, write_two_file
+from llmrec_prompt.evaluate.protocols import Ask, make_exam
 
 PARTS = ["popularity", "bm25", "co-occurrence"]
 
@@ -18,8 +19,9 @@ PARTS = ["popularity", "bm25", "co-occurrence"]
 def given(tmp_path, monkeypatch):
     write_two_file(Dataset.load("sample:movies"), tmp_path / "data" / "films")
     monkeypatch.setitem(tune.TESTED, "films", 2)
+    monkeypatch.setattr(tune, "COLD", 2)
     values = {"data": tmp_path / "data", "users": 3, "model": "fake:overlap", "calibration": "catalogue"}
-    return argparse.Namespace(**values, adapter=None, parts=PARTS, earlier=False)
+    return argparse.Namespace(**values, adapter=None, parts=PARTS, earlier=False, history=None)
 
 
 def asked(given, backend="fake:overlap"):
@@ -39,6 +41,18 @@ def test_another_model_is_asked_anew(given):
     asked(given)
     asked(given, "fake:random")
     assert len(list(Path("runs/tune").iterdir())) == 2
+
+
+def test_nobody_is_asked_whom_a_suite_tests(given):
+    data = Dataset.load(given.data / "films")
+    given.history = 2
+    tested = tune.tested_users("films", data)
+    for protocol in ("leave-last-out", "cold-user", "cold-item"):
+        assert {*make_exam(data, Ask(protocol, users=2, candidates=5)).targets} <= tested
+    _, cases = tune.questions_of(given, "films", data)
+    assert cases
+    assert tested.isdisjoint(case.user_id for case in cases)
+    assert {len(case.history) for case in cases} == {2}
 
 
 def test_an_earlier_like_of_tested_users_is_asked_for(given):

@@ -21,8 +21,8 @@ RIVALS = tuple((OURS, other) for other in ("target-only", "sasrec", "embedding")
 GAINS = tuple((name, START) for name in (OURS, "composed", "predictive", "adversarial"))
 NOTE = """{data}: the last liked item of each of {test} users among {candidates} candidates, the same for
 every row; negatives are drawn evenly, or by popularity. n shots are n users to learn from, and beside them
-validation users ({validation}) to choose checkpoints and weights by. Every method that reads logs is given
-those of all these users and of nobody else. A row that no shots can change is the same in every column.
+validation users ({validation}) that choose checkpoints and weights. Every method that reads logs gets
+those of all these users only. A row that shots cannot change is the same in every column.
 Brackets are 95 % bootstrap intervals over the tested users; which users happened to be the shots ({draws},
 seed {seed} of training) is not in them. Sampled metrics compare methods on these candidates; they are not
 quality over the whole catalogue."""

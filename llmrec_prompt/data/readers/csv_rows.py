@@ -3,7 +3,7 @@
 import contextlib
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +26,8 @@ class CsvRows(NamedTuple):
     notes: dict[str, int]
 
 
-def read_csv(path: Path) -> CsvRows:
-    """Read a CSV file.
+def read_csv(path: Path, names: Iterable[str] = ()) -> CsvRows:
+    """Read a CSV file, whose header may hold `names` that are known beside `KNOWN`.
 
     Commas separate fields, or else `SIGNS`. Within one line anything goes, such as the field `"Weird Al" X`.
     A record that goes over several lines has to be correct, for it may be a quote that nobody closed and the
@@ -39,7 +39,7 @@ def read_csv(path: Path) -> CsvRows:
     text = io.StringIO(read_text(path), newline="")
     first = text.readline()
     text.seek(0)
-    sign = _sign_of(first)
+    sign = _sign_of(first, names)
     lines: list[str] = []  # of the record that is being read
     reader = csv.reader(_keeping(text, lines), delimiter=sign)
     rows: list[list[str]] = []
@@ -59,16 +59,19 @@ def read_csv(path: Path) -> CsvRows:
     return CsvRows(header, rows[1:-1], notes)
 
 
-def _sign_of(header: str) -> str:
+def _sign_of(header: str, names: Iterable[str] = ()) -> str:
     """What separates fields: that under which the header has a name we know, or else commas if there are any.
 
     >>> _sign_of('item_id;title;"Preis, EUR"'), _sign_of("Name, short"), _sign_of("sku;Name")
     (';', ',', ';')
+    >>> _sign_of('sku;Name;"Price, EUR"', ["sku", "Name"])
+    ';'
     """
+    known = {*KNOWN, *(name.strip().lower() for name in names)}
     for sign in (",", *SIGNS):
         with contextlib.suppress(csv.Error):  # it is told of where the whole is read
             fields = next(csv.reader([header], delimiter=sign), [])
-            if KNOWN.intersection(name.strip().lower() for name in fields):
+            if known.intersection(name.strip().lower() for name in fields):
                 return sign
     return next((sign for sign in SIGNS if sign in header and "," not in header), ",")
 

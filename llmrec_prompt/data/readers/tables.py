@@ -94,7 +94,7 @@ def _fill_jsonl_items(raw: RawData, path: Path, mapping: Names) -> Sequence[str]
 
 
 def _fill_csv_items(raw: RawData, path: Path, mapping: Names) -> Sequence[str]:
-    found, lines, raw.notes = read_csv(path)
+    found, lines, raw.notes = read_csv(path, mapping)
     names = read_as(raw, path, found, mapping, ITEM_COLUMNS)
     rows, too_long = split_rows(lines, len(names))
     if too_long:
@@ -167,7 +167,7 @@ def fill_log(raw: RawData, path: Path, mapping: Names) -> Sequence[str]:
         raw.users, raw.item_ids = (list(_texts(column)) for column in picked[:2])
         raw.ratings, raw.timestamps = picked[2:]
         return found
-    found, lines, notes = read_csv(path)
+    found, lines, notes = read_csv(path, mapping)
     raw.notes |= notes
     places = _log_places(raw, path, found, mapping)
     cells, raw.malformed = split_rows(lines, len(found))

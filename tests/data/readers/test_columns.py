@@ -169,3 +169,12 @@ def test_a_mapping_that_nobody_reads_is_told(tmp_path, caplog):
     assert caplog.messages == [
         f"'columns' in meta.json of {tmp_path} is not read: the folder is of kind 'movielens'."
     ]
+
+
+def test_semicolons_where_mapped_names_alone_say_so(tmp_path):
+    folder = shop(tmp_path / "in", {"sku": "item_id", "Name": "title", "customer": "user_id"})
+    write_lines(folder / "items.csv", ['sku;Name;"Price, EUR"', '1;"Cup, small";3', "2;Pot;4"])
+    write_lines(folder / "interactions.csv", ['customer;sku;"bought, when"', "u;1;x"])
+    data = Dataset.load(folder)
+    assert [item.title for item in data.items] == ["Cup, small", "Pot"]
+    assert data.users == ("u",)
