@@ -154,13 +154,17 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Gives an empty folder to fill, which at the end becomes `path`; nothing is left of it on an error.
 
     Its files may then be read by whoever may read the folder: safetensors makes them for their owner alone.
 
+    Args:
+        path: the folder to be.
+        replace: whether a folder that is there already goes, once the new one is filled.
+
     Raises:
-        OSError: it cannot be written there, or there is such a folder already: remove it first.
+        OSError: it cannot be written there, or there is such a folder already that is not to be replaced.
     """
     partial = _beside(path)
     partial.mkdir()
@@ -169,6 +173,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
         for file in partial.iterdir():
             if file.is_file():
                 file.chmod(partial.stat().st_mode & 0o666)  # as the umask had it for the folder
+        if replace and path.exists():
+            shutil.rmtree(path)
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

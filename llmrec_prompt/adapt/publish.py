@@ -2,8 +2,6 @@
 
 import importlib.metadata
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -34,7 +32,7 @@ from llmrec_prompt.adapters import (
     write_users,
 )
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
-from llmrec_prompt.cache import file_hash
+from llmrec_prompt.cache import file_hash, whole_folder
 
 LIBRARIES = ("torch", "transformers", "peft")
 
@@ -53,17 +51,14 @@ class Outcome:
 
 def publish(outcome: Outcome, target: Path) -> dict[str, float]:
     """Write the adapter folder, whole or not at all; gives the validation metrics of what was written."""
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write_weights(outcome.bench.network.peft, outcome.bench.base.hub or outcome.recipe.base, partial)
-    card = make_card(outcome, file_hash(partial / WEIGHTS))
-    card.save(partial)
-    write_users(partial, users_of(outcome.bench) | (read_users(outcome.start) if outcome.start else set()))
-    write_readme(card, partial)
-    plot_curves(outcome.log, partial / "curves.svg", title=card.name)
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+    with whole_folder(target, replace=True) as partial:
+        write_weights(outcome.bench.network.peft, outcome.bench.base.hub or outcome.recipe.base, partial)
+        card = make_card(outcome, file_hash(partial / WEIGHTS))
+        card.save(partial)
+        before = read_users(outcome.start) if outcome.start else set()
+        write_users(partial, users_of(outcome.bench) | before)
+        write_readme(card, partial)
+        plot_curves(outcome.log, partial / "curves.svg", title=card.name)
     return dict(card.metrics.get("validation", {}))
 
 
