@@ -80,19 +80,7 @@ class NumberStore:
     def __init__(self, path: Path | None, *, dtype: str = "<f8") -> None:
         self._dtype = np.dtype(dtype)
         self._lock = threading.Lock()  # one connection for all threads
-        try:
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = self._open(":memory:" if path is None else str(path))
-        except (OSError, sqlite3.Error):
-            self._db = self._open(":memory:")
-
-    @staticmethod
-    def _open(target: str) -> sqlite3.Connection:
-        db = sqlite3.connect(target, timeout=30, check_same_thread=False)
-        db.execute("CREATE TABLE IF NOT EXISTS numbers (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
-        db.commit()
-        return db
+        self._db = open_store(path, "numbers (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
 
     def get(self, keys: Sequence[str]) -> dict[str, Numbers]:
         """The values of those keys that are known."""
@@ -121,6 +109,33 @@ class NumberStore:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def open_store(path: Path | None, *tables: str) -> sqlite3.Connection:
+    """A database for all threads: of a file, or in memory where there is none or it cannot be opened.
+
+    Args:
+        path: the file; folders on the way to it are made.
+        tables: names and columns of the tables that it has, made if they are not there.
+    """
+    try:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return _opened(":memory:" if path is None else str(path), tables)
+    except (OSError, sqlite3.Error):
+        return _opened(":memory:", tables)
+
+
+def _opened(target: str, tables: Sequence[str]) -> sqlite3.Connection:
+    db = sqlite3.connect(target, timeout=30, check_same_thread=False)
+    try:
+        for table in tables:
+            db.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+        db.commit()
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
 
 
 def write_atomically(path: Path, text: str) -> Path:
