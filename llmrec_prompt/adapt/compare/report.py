@@ -1,6 +1,5 @@
 """From the rows of a comparison to its report: JSON, Markdown tables, a picture."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from llmrec_prompt.adapt.compare.plot import plot_shots
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import ConfigError, MissingExtra
 from llmrec_prompt.evaluate.reports.chance import guess
+from llmrec_prompt.evaluate.reports.files import write_json
 from llmrec_prompt.evaluate.run import Row
 from llmrec_prompt.evaluate.statistics import bootstrap_interval, holm, paired_test
 
@@ -132,7 +132,7 @@ def _tests(
 def write_report(report: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Write report.json, report.md, and curves.svg where matplotlib is; gives the report."""
     report = {**report, "run": str(folder)}
-    write_atomically(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_json(folder, "report.json", report)
     try:
         picture = plot_shots(report, folder / "curves.svg").name
     except MissingExtra:
