@@ -80,6 +80,7 @@ def write_weights(peft: Any, base: str, folder: Path) -> None:
 def make_card(outcome: Outcome, weights_hash: str) -> Card:
     """The card, with validation metrics of the weights as they were written."""
     recipe, stage, bench = outcome.recipe, outcome.stage, outcome.bench
+    reader = bench.course.reader
     domains = list(dict.fromkeys(population.domain.name for population, _ in bench.sources))
     with autocast(recipe.precision):
         settled = settle(bench)
@@ -94,10 +95,10 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         unlabelled=_unlabelled(bench),
         language=bench.sources[0][0].prompter.domain.language,
         history=stage.history,
-        scale=round(bench.reader.scale, 4) if bench.reader is not None else None,
-        near=round(bench.reader.near, 4) if bench.reader is not None else None,
-        focus=round(bench.reader.focus, 4) if bench.reader is not None else None,
-        reach=max(stage.reach, stage.history) if bench.reader is not None else None,
+        scale=round(reader.scale, 4) if reader is not None else None,
+        near=round(reader.near, 4) if reader is not None else None,
+        focus=round(reader.focus, 4) if reader is not None else None,
+        reach=max(stage.reach, stage.history) if reader is not None else None,
         centred=settled.centred,
         popularity=settled.popularity,
         lora=Lora(
