@@ -118,9 +118,9 @@ def ask(folder: Path, users: int) -> Asked:
         bench = build(recipe, stage, compose("shares", shares, Path(spare)).folder)
     with autocast(recipe.precision):
         (exam,) = exams(bench.sources, stage, QUESTIONS)
-        items = exam.catalogue(bench.reader)
-        foci = [factor * bench.reader.focus for factor in FOCI]
-        home = exam.scores(bench.network, bench.reader, exam.tasks, items, foci)
+        items = exam.catalogue(bench.course.reader)
+        foci = [factor * bench.course.reader.focus for factor in FOCI]
+        home = exam.scores(bench.network, bench.course.reader, exam.tasks, items, foci)
     owners = np.array([case.user_id for case in bench.sources[0][0].cases(QUESTIONS)])
     centred = exam.centred_scores(exam.tasks, items)
     return Asked(data, owners, exam.tasks, dict(zip(FOCI, home, strict=True)), centred)

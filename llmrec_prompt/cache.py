@@ -80,19 +80,7 @@ class NumberStore:
     def __init__(self, path: Path | None, *, dtype: str = "<f8") -> None:
         self._dtype = np.dtype(dtype)
         self._lock = threading.Lock()  # one connection for all threads
-        try:
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = self._open(":memory:" if path is None else str(path))
-        except (OSError, sqlite3.Error):
-            self._db = self._open(":memory:")
-
-    @staticmethod
-    def _open(target: str) -> sqlite3.Connection:
-        db = sqlite3.connect(target, timeout=30, check_same_thread=False)
-        db.execute("CREATE TABLE IF NOT EXISTS numbers (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
-        db.commit()
-        return db
+        self._db = open_store(path, "numbers (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
 
     def get(self, keys: Sequence[str]) -> dict[str, Numbers]:
         """The values of those keys that are known."""
@@ -121,6 +109,33 @@ class NumberStore:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def open_store(path: Path | None, *tables: str) -> sqlite3.Connection:
+    """A database for all threads: of a file, or in memory where there is none or it cannot be opened.
+
+    Args:
+        path: the file; folders on the way to it are made.
+        tables: names and columns of the tables that it has, made if they are not there.
+    """
+    try:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return _opened(":memory:" if path is None else str(path), tables)
+    except (OSError, sqlite3.Error):
+        return _opened(":memory:", tables)
+
+
+def _opened(target: str, tables: Sequence[str]) -> sqlite3.Connection:
+    db = sqlite3.connect(target, timeout=30, check_same_thread=False)
+    try:
+        for table in tables:
+            db.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+        db.commit()
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
 
 
 def write_atomically(path: Path, text: str) -> Path:
@@ -154,13 +169,17 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Gives an empty folder to fill, which at the end becomes `path`; nothing is left of it on an error.
 
     Its files may then be read by whoever may read the folder: safetensors makes them for their owner alone.
 
+    Args:
+        path: the folder to be.
+        replace: whether a folder that is there already goes, once the new one is filled.
+
     Raises:
-        OSError: it cannot be written there, or there is such a folder already: remove it first.
+        OSError: it cannot be written there, or there is such a folder already that is not to be replaced.
     """
     partial = _beside(path)
     partial.mkdir()
@@ -169,6 +188,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
         for file in partial.iterdir():
             if file.is_file():
                 file.chmod(partial.stat().st_mode & 0o666)  # as the umask had it for the folder
+        if replace and path.exists():
+            shutil.rmtree(path)
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -29,6 +29,16 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the nearest of the known names, empty if none is near.
+
+    >>> did_you_mean("titel", ["title", "year"])
+    " Did you mean 'title'?"
+    """
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
 class LlmrecError(Exception):
     """Root of the tree; catching it catches all that this library raises on purpose."""
 
@@ -54,10 +64,8 @@ class UnknownName(LlmrecError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = get_close_matches(name, names, n=1, cutoff=0.6)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
         shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-        super().__init__(f"Unknown {kind} {name!r}.{hint} Available: {shown or 'none'}.")
+        super().__init__(f"Unknown {kind} {name!r}.{did_you_mean(name, names)} Available: {shown or 'none'}.")
         self.kind, self.name = kind, name
 
 

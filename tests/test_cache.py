@@ -199,6 +199,17 @@ def test_a_folder_that_is_there_stays(path):
     assert [found.name for found in path.parent.rglob("*")] == [path.name, "first"]
 
 
+def test_a_folder_is_replaced_by_a_whole_one_alone(path):
+    path.mkdir(parents=True)
+    (path / "first").write_text("1")
+    with pytest.raises(KeyboardInterrupt):
+        stopped(whole_folder(path, replace=True))
+    assert (path / "first").read_text() == "1"
+    with whole_folder(path, replace=True) as partial:
+        (partial / "late").write_text("2")
+    assert [found.name for found in path.parent.rglob("*")] == [path.name, "late"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o007, 0o660)])
 def test_files_of_a_folder_follow_the_umask_whatever_wrote_them(tmp_path, umask, mode):

@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from networks import rank
 
-from llmrec_prompt.data import Case, Dataset, Split, leave_last_out
+from llmrec_prompt.data import Dataset, leave_last_out
 from llmrec_prompt.evaluate.comparison import against_baseline, compare_runs, verdict
-from llmrec_prompt.scorers import Ingredients, Scorer, build_scorer
+from llmrec_prompt.scorers import Ingredients, build_scorer
 from llmrec_prompt.templates import Prompter, load_domain
 
 SCORERS = ("popularity", "recency", "co-occurrence", "item-knn", "als", "bpr")
@@ -33,8 +34,8 @@ def main() -> None:
         start = time.perf_counter()
         scorer = build_scorer(name, ingredients)
         fitted = time.perf_counter() - start
-        ranks = {case.user_id: rank(scorer, split, case) for case in split.cases}
-        rows[name] = {user: ndcg(place) for user, place in ranks.items()}
+        ranks = {case.user_id: rank(scorer, split, case, "last", len(case.history)) for case in split.cases}
+        rows[name] = {user: 1 / np.log2(1 + place) * (place <= CUTOFF) for user, place in ranks.items()}
         hits = np.mean([place <= CUTOFF for place in ranks.values()])
         mean = np.mean(list(rows[name].values()))
         print(
@@ -44,21 +45,6 @@ def main() -> None:
     for name, found in against_baseline(rows, SCORERS[0], seed=given.seed).items():
         compared = compare_runs(rows[name], rows[SCORERS[0]], seed=given.seed)
         print(verdict(compared, a=name, b=SCORERS[0], p=found["p_holm"]))
-
-
-def rank(scorer: Scorer, split: Split, case: Case) -> float:
-    """The target's place among all items that the user has not; a tie counts as half above."""
-    train = split.train
-    scores = scorer.score([train.item(item_id) for item_id in case.history])
-    asked = np.ones(len(scores), dtype=bool)
-    asked[train.item_rows(train.consumed(case.user_id) - {case.target})] = False
-    own, others = scores[train.index[case.target]], scores[asked]
-    return float(1 + (others > own).sum() + ((others == own).sum() - 1) / 2)
-
-
-def ndcg(place: float) -> float:
-    """NDCG@10 of one target."""
-    return float(1 / np.log2(1 + place)) if place <= CUTOFF else 0.0
 
 
 if __name__ == "__main__":

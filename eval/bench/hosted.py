@@ -34,7 +34,6 @@ from llmrec_prompt import Dataset, Ranking
 from llmrec_prompt.backends import Backend, Hosted, load_backend, parse_ref
 from llmrec_prompt.backends.llama_cpp import LlamaCppBackend
 from llmrec_prompt.backends.loading import gguf_file
-from llmrec_prompt.backends.openai.ledger import summarise
 from llmrec_prompt.errors import Unsupported
 from llmrec_prompt.rank import (
     EncoderRanker,
@@ -49,6 +48,7 @@ from llmrec_prompt.rank import (
 from llmrec_prompt.templates import Prompter, load_domain
 from llmrec_prompt.types import Item
 from tests.backends.engines import single_precision_copy
+from tests.backends.hosted.ledgers import summarise
 from tests.backends.hosted.real import missing, real_server
 from tests.backends.hosted.server import MODEL, Server, Ways, serving
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from llmrec_prompt.adapt import processes
 from llmrec_prompt.adapt.dense import Lessons
-from llmrec_prompt.adapt.encode import Encode
 from llmrec_prompt.adapt.families import Course, Ground, course
 from llmrec_prompt.adapt.histories import Population, Texts
 from llmrec_prompt.adapt.network import Network, half, load_base
@@ -33,20 +32,10 @@ class Bench:
     settling: Callable[[], list[Validation]]
     """Their last items, `QUESTIONS` of each, to choose focus and weights by."""
 
-    @property
-    def module(self) -> Any:
-        """What is trained."""
-        return self.course.module
-
     @functools.cached_property
     def lessons(self) -> Lessons:
         """What it is trained on; cut from the histories on first use."""
         return self.course.lessons()
-
-    @property
-    def reader(self) -> Encode | None:
-        """What reads items, if the adapter is to be an encoder."""
-        return self.course.reader
 
     def curves(self) -> list[Curves]:
         """Validation of every source, by kind of candidates and weight of log-popularity."""

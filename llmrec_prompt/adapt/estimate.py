@@ -21,7 +21,6 @@ class Estimate:
     gigabytes: float
     examples: int
     parameters: int
-    tokens: int
 
     def __str__(self) -> str:
         several = processes.count()
@@ -53,7 +52,6 @@ def estimate(bench: Bench, stage: Stage, precision: str) -> Estimate:
         gigabytes=_peak(),
         examples=count,
         parameters=sum(p.numel() for _, p in bench.network.trainable),
-        tokens=tokens * stage.steps,
     )
 
 
@@ -62,9 +60,9 @@ def _step(bench: Bench, lesson: int, precision: str) -> float:
     begin = _now()
     dice = torch.get_rng_state()
     with autocast(precision):
-        loss = bench.module(bench.lessons[lesson])["loss"]
+        loss = bench.course.module(bench.lessons[lesson])["loss"]
     loss.backward()
-    bench.module.zero_grad(set_to_none=True)
+    bench.course.module.zero_grad(set_to_none=True)
     torch.set_rng_state(dice)
     return _now() - begin
 

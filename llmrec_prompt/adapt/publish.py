@@ -2,8 +2,6 @@
 
 import importlib.metadata
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -34,7 +32,7 @@ from llmrec_prompt.adapters import (
     write_users,
 )
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
-from llmrec_prompt.cache import file_hash
+from llmrec_prompt.cache import file_hash, whole_folder
 
 LIBRARIES = ("torch", "transformers", "peft")
 
@@ -53,17 +51,14 @@ class Outcome:
 
 def publish(outcome: Outcome, target: Path) -> dict[str, float]:
     """Write the adapter folder, whole or not at all; gives the validation metrics of what was written."""
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write_weights(outcome.bench.network.peft, outcome.bench.base.hub or outcome.recipe.base, partial)
-    card = make_card(outcome, file_hash(partial / WEIGHTS))
-    card.save(partial)
-    write_users(partial, users_of(outcome.bench) | (read_users(outcome.start) if outcome.start else set()))
-    write_readme(card, partial)
-    plot_curves(outcome.log, partial / "curves.svg", title=card.name)
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+    with whole_folder(target, replace=True) as partial:
+        write_weights(outcome.bench.network.peft, outcome.bench.base.hub or outcome.recipe.base, partial)
+        card = make_card(outcome, file_hash(partial / WEIGHTS))
+        card.save(partial)
+        before = read_users(outcome.start) if outcome.start else set()
+        write_users(partial, users_of(outcome.bench) | before)
+        write_readme(card, partial)
+        plot_curves(outcome.log, partial / "curves.svg", title=card.name)
     return dict(card.metrics.get("validation", {}))
 
 
@@ -85,6 +80,7 @@ def write_weights(peft: Any, base: str, folder: Path) -> None:
 def make_card(outcome: Outcome, weights_hash: str) -> Card:
     """The card, with validation metrics of the weights as they were written."""
     recipe, stage, bench = outcome.recipe, outcome.stage, outcome.bench
+    reader = bench.course.reader
     domains = list(dict.fromkeys(population.domain.name for population, _ in bench.sources))
     with autocast(recipe.precision):
         settled = settle(bench)
@@ -99,10 +95,10 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         unlabelled=_unlabelled(bench),
         language=bench.sources[0][0].prompter.domain.language,
         history=stage.history,
-        scale=round(bench.reader.scale, 4) if bench.reader is not None else None,
-        near=round(bench.reader.near, 4) if bench.reader is not None else None,
-        focus=round(bench.reader.focus, 4) if bench.reader is not None else None,
-        reach=max(stage.reach, stage.history) if bench.reader is not None else None,
+        scale=round(reader.scale, 4) if reader is not None else None,
+        near=round(reader.near, 4) if reader is not None else None,
+        focus=round(reader.focus, 4) if reader is not None else None,
+        reach=max(stage.reach, stage.history) if reader is not None else None,
         centred=settled.centred,
         popularity=settled.popularity,
         lora=Lora(

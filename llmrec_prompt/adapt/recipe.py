@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.settings import NAME, change, fault, read_settings
+from llmrec_prompt.evaluate.settings import NAME, Strict, change, checked, read_settings
 from llmrec_prompt.templates.prompter import LABELS
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -21,11 +21,7 @@ VALIDATED = 20
 OBJECTIVES = (*DENSE, *SPAN, "catalogue")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Source(_Strict):
+class Source(Strict):
     """A data set to learn from. Its users are put in the seeded order that evaluation uses."""
 
     data: str
@@ -46,7 +42,7 @@ class Source(_Strict):
     """False: the domain classifier and the predictive objective may read its histories, nothing else may."""
 
 
-class Lora(_Strict):
+class Lora(Strict):
     """What is trained: A and B beside linear layers (Hu et al. 2021)."""
 
     r: int = Field(default=8, ge=1, le=64)
@@ -80,7 +76,7 @@ class Lora(_Strict):
         return depth - self.layers
 
 
-class Stage(_Strict):
+class Stage(Strict):
     """One run of training; the next stage starts from its adapter."""
 
     name: str = Field(pattern=NAME)
@@ -154,7 +150,7 @@ class Stage(_Strict):
         return "+".join(sorted(self.objectives, key=lambda name: (-self.objectives[name], name)))
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """From a base model to adapters, stage by stage."""
 
     base: str = "smollm2"
@@ -191,7 +187,4 @@ class Recipe(_Strict):
             raise ConfigError(f"{where} is no recipe: expected keys such as base, lora and stages.")
         for dotted, value in (changes or {}).items():
             change(content, dotted, value)
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            raise ConfigError(f"{where}: {fault(error, cls)}") from error
+        return checked(cls, content, where)

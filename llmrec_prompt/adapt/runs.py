@@ -53,11 +53,6 @@ def check(folder: Path, wanted: dict[str, Any], *, resume: bool) -> None:
     if not path.exists():
         return
     found = json.loads(path.read_text(encoding="utf-8"))
-    if "data" not in found:
-        raise ConfigError(
-            f"{folder} was begun by an earlier version, which did not note what was in its data, base and "
-            "start, so nothing tells whether they are the same. Rename the stage or remove the folder."
-        )
     if found != wanted:
         keys = ", ".join(sorted(k for k in wanted | found if found.get(k) != wanted.get(k)))
         raise ConfigError(f"{folder} was trained with another {keys}. Rename the stage or remove the folder.")

@@ -37,7 +37,7 @@ def settle(bench: Bench) -> Settled:
 
     There is a choice only for an encoder, and only where there is somebody to ask.
     """
-    reader = bench.reader
+    reader = bench.course.reader
     if reader is None or not (asked := bench.settling()):
         return Settled({}, bench.curves())
     states = {source: exam.catalogue(reader) for source, exam in {e.source: e for e in asked}.items()}

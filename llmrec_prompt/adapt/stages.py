@@ -115,7 +115,7 @@ def _train_stage(
         announce(stage, estimate(bench, stage, recipe.precision))
     processes.by_first(partial(folders.claim, job.folder, facts))
     processes.by_first(clock.keep)
-    rows = run(bench.module, lessons, bench.evaluate, recipe=recipe, stage=stage, folder=job.folder)
+    rows = run(bench.course.module, lessons, bench.evaluate, recipe=recipe, stage=stage, folder=job.folder)
     minutes = round(processes.by_first(clock.keep) / 60, 2)
     outcome = Outcome(recipe, stage, bench, rows, minutes, job.start)
     return processes.by_first(partial(_finish, outcome, job.folder, job.target))

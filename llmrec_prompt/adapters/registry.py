@@ -182,10 +182,8 @@ def add(source: Adapter, *, force: bool = False) -> Adapter:
     if target.exists() and not force:
         raise AdapterError(f"{target} exists already. Say --force to put this one in its place.")
     try:
-        with whole_folder(target) as partial:
+        with whole_folder(target, replace=force) as partial:
             _copy(source.folder, partial, FILES)
-            if target.exists():
-                shutil.rmtree(target)
     except OSError as error:
         raise AdapterError(f"Cannot copy {source.folder} to {target}: {error.strerror or error}.") from error
     return Adapter(target, Card.load(target))

@@ -3,7 +3,7 @@
 Batch in, list out, same order. Log-probabilities are natural logarithms.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -186,7 +186,7 @@ class Split:
 
     sequences: tuple[tuple[int, ...], ...]
     starts: tuple[int, ...]
-    shared: int = field(default=0)
+    shared: int
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
@@ -216,9 +216,29 @@ def split_tokens(prompt: Sequence[int], sequences: Sequence[Sequence[int]]) -> S
     starts = []
     for tokens in sequences:
         start = min(common_prefix(prompt, tokens), len(tokens) - 1)
-        if len(tokens) <= len(prompt) and start == len(tokens) - 1 and tuple(tokens) == tuple(prompt):
+        if tuple(tokens) == tuple(prompt):
             raise BackendError("An empty continuation cannot be scored. Give each candidate a text.")
         if start < 1:
             raise BackendError("A prompt needs at least one token to predict from. Give a non-empty prompt.")
         starts.append(start)
     return Split(tuple(tuple(s) for s in sequences), tuple(starts), min(starts, default=0))
+
+
+def chunks(sizes: Sequence[int], room: int, most: int | None = None) -> Iterator[list[int]]:
+    """Group the places of all sizes above 0, in order, up to `room` in all and `most` places; all if None.
+
+    >>> list(chunks([2, 0, 3, 9, 1, 1], 5, 2))
+    [[0, 2], [3], [4, 5]]
+    """
+    chunk: list[int] = []
+    used = 0
+    for i, size in enumerate(sizes):
+        if size <= 0:
+            continue
+        if chunk and (used + size > room or len(chunk) == most):
+            yield chunk
+            chunk, used = [], 0
+        chunk.append(i)
+        used += size
+    if chunk:
+        yield chunk

@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.cli.output import console, duration, errors, print_json, print_rows, remark
+from llmrec_prompt.cli.output import console, counted, duration, errors, print_json, print_rows, remark
 from llmrec_prompt.evaluate import Report
 from llmrec_prompt.evaluate.estimate import Line, total
 from llmrec_prompt.evaluate.metrics import METRICS
 from llmrec_prompt.evaluate.reports.curves import MAIN_METRIC
+from llmrec_prompt.evaluate.reports.sheet import CLOSE
 from llmrec_prompt.evaluate.reports.text import about, title, unanswered
 from llmrec_prompt.evaluate.suite_run import SuiteReport
 
 ASKED = ("data", "protocol", "negatives", "history", "ranker", "model", "adapter", "users")
 LINE = (*ASKED, "seconds", "tokens", "cost", "from")
 """What an estimate's line says."""
-CLOSE = "too close to call"
 
 
 def print_report(result: Report, *, as_json: bool) -> None:
@@ -56,8 +56,7 @@ def print_sheet(result: Report) -> None:
         remark(f"Verdicts are against {result.more['baseline']}; close means {CLOSE}.")
     for name, events in result.events.items():
         if events:
-            counted = ", ".join(f"{event} {count}" for event, count in events.items())
-            errors.print(f"{name}: {counted}", style="yellow")
+            errors.print(f"{name}: {counted(events)}", style="yellow")
     for name, why in result.more["refusals"].items():
         errors.print(f"{name} refused: {why}", style="yellow")
     if result.more["headline"]:

@@ -1,6 +1,6 @@
 """`llmrec eval run | report | compare`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -103,13 +103,19 @@ def run(
 
 def carry_out(asked: Suite | Plan, given: Mapping[str, Any]) -> None:
     """Estimate or run what is asked."""
-    trackers, as_json = given["tracker"] or [], given["as_json"]
+    trackers, as_json, where = given["tracker"] or [], given["as_json"], given["out"]
     if given["dry_run"]:
         dry(asked, as_json=as_json)
     elif isinstance(asked, Suite):
-        whole(asked, given["out"], trackers, resume=given["resume"], as_json=as_json)
+        with progress():
+            whole = run_suite(asked, out=where, resume=given["resume"])
+        log_reports(trackers, whole.sheets, Path(whole.run))
+        print_suite(whole, as_json=as_json)
     else:
-        single(asked, given["out"], trackers, resume=given["resume"], as_json=as_json)
+        with progress():
+            single = evaluate(asked, out=where, resume=given["resume"])
+        log_reports(trackers, [single], Path(single.facts["run"]))
+        print_report(single, as_json=as_json)
 
 
 def plan_of(given: Mapping[str, Any]) -> Plan:
@@ -149,22 +155,6 @@ def dry(asked: Suite | Plan, *, as_json: bool) -> None:
         check_all(cells, exams, backend)
         lines = estimate(cells, exams, backend)
     print_estimate(lines, prices, as_json=as_json)
-
-
-def whole(suite: Suite, out: Path | None, trackers: Sequence[str], *, resume: bool, as_json: bool) -> None:
-    """Run a suite."""
-    with progress():
-        done = run_suite(suite, out=out, resume=resume)
-    log_reports(trackers, done.sheets, Path(done.run))
-    print_suite(done, as_json=as_json)
-
-
-def single(plan: Plan, out: Path | None, trackers: Sequence[str], *, resume: bool, as_json: bool) -> None:
-    """Run a plan."""
-    with progress():
-        done = evaluate(plan, out=out, resume=resume)
-    log_reports(trackers, [done], Path(done.facts["run"]))
-    print_report(done, as_json=as_json)
 
 
 @app.command("report")

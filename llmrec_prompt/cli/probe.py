@@ -8,7 +8,7 @@ import typer
 
 from llmrec_prompt.backends import DEFAULT_MODEL, hosting
 from llmrec_prompt.cli import options as o
-from llmrec_prompt.cli.output import console, errors, print_json, print_rows, progress, remark
+from llmrec_prompt.cli.output import console, counted, errors, print_json, print_rows, progress, remark
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate import Plan
 from llmrec_prompt.evaluate.probing import PROBES, Probing
@@ -121,4 +121,4 @@ def _memory(rows: Mapping[str, Any]) -> None:
 def _events(rows: Mapping[str, Any]) -> None:
     for name, row in rows.items():
         if row["events"]:
-            remark(f"{name}: {', '.join(f'{event} {count}' for event, count in row['events'].items())}")
+            remark(f"{name}: {counted(row['events'])}")

@@ -16,7 +16,7 @@ from llmrec_prompt.data.clean import (
 )
 from llmrec_prompt.data.notices import returned, undated, unread, warn_of_lost
 from llmrec_prompt.data.readers.raw import RawData
-from llmrec_prompt.data.rows import Ints, Mask, Rows, encode, read_numbers, read_times
+from llmrec_prompt.data.rows import Mask, Rows, encode, read_numbers, read_times
 from llmrec_prompt.errors import DataError
 
 NO_LIKES = "users left without a liked item"
@@ -51,15 +51,15 @@ def clean_log(raw: RawData, index: Mapping[str, int], cleaning: Cleaning) -> Cle
     remarks = (*raw.remarks, *undated(raw, rows), *unread(raw), *returned(raw, rows, cleaning, preferred))
     notes = {what: count for what, count in notes.items() if count}
     report = CleaningReport((*steps, repeats, preferred, core), notes, remarks)
-    code = (np.cumsum(keep) - 1).astype(np.int32)
     users = tuple(name for name, kept in zip(names, keep.tolist(), strict=True) if kept)
     lost = frozenset(names).difference(users)
-    return CleanLog(users, _recode(known, keep, code), _recode(liked, keep, code), report, lost)
+    return CleanLog(users, recode(known, keep), recode(liked, keep), report, lost)
 
 
-def _recode(rows: Rows, keep: Mask, code: Ints) -> Rows:
-    kept = rows.take(keep[rows.users])
-    return Rows(code[kept.users], kept.items, kept.ratings, kept.times)
+def recode(rows: Rows, keep: Mask) -> Rows:
+    """The rows of the users of a mask, (users,), who are counted anew."""
+    kept, codes = rows.take(keep[rows.users]), (np.cumsum(keep) - 1).astype(np.int32)
+    return Rows(codes[kept.users], kept.items, kept.ratings, kept.times)
 
 
 def read_rows(raw: RawData, index: Mapping[str, int]) -> tuple[Rows, list[str], list[Step], dict[str, int]]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec_prompt.data.assemble import CleanLog, clean_log
+from llmrec_prompt.data.assemble import CleanLog, clean_log, recode
 from llmrec_prompt.data.catalogue import build_items
 from llmrec_prompt.data.clean import Cleaning, CleaningReport, cleaning_of
 from llmrec_prompt.data.domain import domain_of
@@ -244,7 +244,7 @@ class Dataset:
         kept = np.zeros(len(self.users), dtype=bool)
         kept[[self._code(user) for user in users]] = True
         names = tuple(user for user, keep in zip(self.users, kept.tolist(), strict=True) if keep)
-        known, liked = (_of_users(rows, kept) for rows in (self._known, self._liked))
+        known, liked = (recode(rows, kept) for rows in (self._known, self._liked))
         return self._with_log(CleanLog(names, known, liked, self.report, self._without_likes))
 
     def known_rows(self) -> Rows:
@@ -297,12 +297,6 @@ def read_named(path: str | Path) -> RawData:
         raw = read_folder(Path(path))
     raw.place = str(path)
     return raw
-
-
-def _of_users(rows: Rows, kept: Mask) -> Rows:
-    part = rows.take(kept[rows.users])
-    codes = (np.cumsum(kept) - 1).astype(np.int32)
-    return Rows(codes[part.users], part.items, part.ratings, part.times)
 
 
 def _known(value: float) -> float | None:

@@ -5,7 +5,6 @@ An exam of 100,000 users is some arrays of catalogue rows; a `Question` lives wh
 
 import hashlib
 import json
-import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any, Protocol, overload
 
 import numpy as np
 
+from llmrec_prompt.cache import whole_file
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.data.rows import Ints
 from llmrec_prompt.types import Item
@@ -174,14 +174,12 @@ def write_ids(lists: Iterable[tuple[str, Sequence[str]]], path: Path) -> str:
 
     The file is there wholly or not at all, and no more than one list is held.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial, digest = path.with_suffix(f".{os.getpid()}.partial"), hashlib.sha256()
-    with partial.open("wb") as file:
+    digest = hashlib.sha256()
+    with whole_file(path) as partial, partial.open("wb") as file:
         for user, ids in lists:
             line = _line(user, ids).encode() + b"\n"
             digest.update(line)
             file.write(line)
-    partial.replace(path)
     return digest.hexdigest()[:16]
 
 

@@ -204,21 +204,6 @@ def miscalibration(
     return max(0.0, sum(share * log(share / mixed[name]) for name, share in own.items()))
 
 
-def list_faults(ids: Sequence[str], candidates: Collection[str]) -> dict[str, int]:
-    """Return how many ids are invalid (no candidate), duplicate (ranked before), and missing (not ranked).
-
-    Example:
-        >>> list_faults(["a", "a", "x"], ["a", "b"])
-        {'invalid': 1, 'duplicate': 1, 'missing': 1}
-    """
-    known, found = set(candidates), set(ids)
-    return {
-        "invalid": sum(i not in known for i in ids),
-        "duplicate": len(ids) - len(found),
-        "missing": len(known - found),
-    }
-
-
 def event_rates(events: Iterable[Mapping[str, int]]) -> dict[str, float]:
     """Return, for each event that happened at all, in which share of the rankings it did.
 

@@ -20,7 +20,7 @@ from llmrec_prompt.evaluate.reports.files import write_report
 from llmrec_prompt.evaluate.reports.lists import write_lists
 from llmrec_prompt.evaluate.reports.sheet import Report
 from llmrec_prompt.evaluate.run import RunDirectory, append_line, manifest_name
-from llmrec_prompt.evaluate.runner import default_folder, run_exam
+from llmrec_prompt.evaluate.runner import run_exam
 from llmrec_prompt.evaluate.sample import write_asked
 from llmrec_prompt.evaluate.score_cache import ScoreStore, cached
 from llmrec_prompt.rank import EncoderRanker, Ranker, RetrievedRanker, ScorerRanker
@@ -57,7 +57,7 @@ def evaluate(
     check_leak(exam, recommender)
     rankers, building = build(recommender, plan.rankers)
     manifest = make_manifest(plan, exam, recommender, rankers)
-    run = RunDirectory.start(out or default_folder(manifest_name(manifest)), manifest, resume=resume)
+    run = RunDirectory.start(out or Path("runs") / manifest_name(manifest), manifest, resume=resume)
     with run.locked():
         run.mend()
         write_asked(run, exam, recommender if manifest["model"] else None)

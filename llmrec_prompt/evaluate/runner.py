@@ -7,7 +7,6 @@ named. A run that was stopped is therefore a beginning of the whole, and goes on
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.errors import ConfigError, ContextOverflow, DataError
@@ -154,8 +153,3 @@ def _asked(name: str, question: Question, relevant: frozenset[str], target: str)
         "target": target,
         **({"targets": sorted(relevant)} if len(relevant) > 1 else {"place": given.index(target) + 1}),
     }
-
-
-def default_folder(name: str) -> Path:
-    """Where a run goes when nobody says."""
-    return Path("runs") / name

@@ -7,6 +7,7 @@ import json
 
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.evaluate.exam import Exam, Question, write_candidates, write_ids
+from llmrec_prompt.evaluate.reports.files import write_json
 from llmrec_prompt.evaluate.run import RunDirectory
 from llmrec_prompt.recommender import Recommender
 
@@ -32,9 +33,7 @@ def write_asked(run: RunDirectory, exam: Exam, recommender: Recommender | None) 
         write_candidates(exam.questions, run.folder / "candidates.tsv")
     else:
         write_ids(left_out, run.folder / "left_out.tsv")
-    write_atomically(
-        run.folder / "exam.json", json.dumps(dict(exam.facts), indent=1, ensure_ascii=False) + "\n"
-    )
+    write_json(run.folder, "exam.json", exam.facts)
     counts = exam.train.popularity().tolist()
     items = (
         {"item_id": item.item_id, "title": item.title, "popularity": int(count)}

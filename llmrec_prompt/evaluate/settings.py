@@ -1,16 +1,26 @@
 """Files of settings, such as suites and recipes: YAML in, a mapping out."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmrec_prompt.errors import ConfigError, UnknownName
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 """What a name may be that becomes a file's."""
+
+
+class Strict(BaseModel):
+    """Settings that do not change and have no other keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Settings = TypeVar("Settings", bound=Strict)
 
 
 def read_settings(path: str | Path, what: str, keys: str) -> dict[str, Any]:
@@ -48,6 +58,27 @@ def change(content: Any, dotted: str, value: Any) -> None:
         raise ConfigError(
             f"There is nothing at {dotted!r} to change. Write for example stages.0.steps=100."
         ) from error
+
+
+def name_of(path: str | Path) -> str:
+    """The name of a suite whose file says none.
+
+    >>> name_of("suites/My shop.yaml")
+    'my-shop'
+    """
+    return re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-._") or "suite"
+
+
+def checked(model: type[Settings], content: Any, where: str) -> Settings:
+    """Settings of a kind from plain values; `where` they stand, for the error.
+
+    Raises:
+        ConfigError: something in it cannot be meant; says what and where.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {fault(error, model)}") from error
 
 
 def fault(error: ValidationError, model: type[BaseModel], within: str = "") -> str:

@@ -1,9 +1,9 @@
-"""How sure a mean over users is: interval, paired test, least detectable difference, and what chance scores.
+"""How sure a mean over users is: interval, paired test, least detectable difference.
 
 Users are the unit of resampling. Knows nothing about rankings or models: it takes one number per user.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from llmrec_prompt.errors import ConfigError, DataError
-from llmrec_prompt.evaluate.metrics import parse_name
 
 Floats = NDArray[np.float64]
 
@@ -160,41 +159,6 @@ def detectable_difference(differences: ArrayLike, *, alpha: float = 0.05, power:
     normal = NormalDist()
     z = normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)
     return float(z * d.std(ddof=1) / np.sqrt(len(d)))
-
-
-def chance(n: int, metric: str) -> float:
-    """Return what a uniformly random order of n candidates scores on average, one of them relevant.
-
-    Each rank r = 1..n is equally likely, so it is the mean over r of the metric with the relevant id at r:
-    hr@K gives min(K, n) / n, ndcg@K (1 / n) * sum over r <= min(K, n) of 1 / log2(r + 1), mrr H_n / n.
-    Source: the definitions in `llmrec_prompt.evaluate.metrics`, averaged over the ranks.
-
-    Raises:
-        UnknownName: `metric` is no name that `metrics.compute` understands.
-        ConfigError: `n` is below 1 (below 2 for auc), or the K of `metric` is.
-
-    Example:
-        >>> round(chance(20, "ndcg@10"), 3), chance(20, "hr@10"), chance(20, "hr@1")
-        (0.227, 0.5, 0.05)
-    """
-    stem, k = parse_name(metric)
-    least = 2 if stem == "auc" else 1
-    if n < least:
-        raise ConfigError(f"Chance of {metric!r} needs n of at least {least} candidates, not {n!r}.")
-    depth = n if k is None else k
-    ranks = np.arange(1, min(depth, n) + 1, dtype=np.float64)
-    return float(_AT_RANK[stem](ranks, n, depth).sum() / n)
-
-
-_AT_RANK: dict[str, Callable[[Floats, int, int], Floats]] = {
-    "hr": lambda ranks, n, k: np.ones_like(ranks),
-    "recall": lambda ranks, n, k: np.ones_like(ranks),
-    "precision": lambda ranks, n, k: np.ones_like(ranks) / k,
-    "ndcg": lambda ranks, n, k: 1 / np.log2(ranks + 1),
-    "mrr": lambda ranks, n, k: 1 / ranks,
-    "map": lambda ranks, n, k: 1 / ranks,
-    "auc": lambda ranks, n, k: (n - ranks) / (n - 1),
-}
 
 
 def _per_user(name: str, values: ArrayLike) -> Floats:

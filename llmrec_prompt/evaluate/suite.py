@@ -6,15 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.errors import ConfigError, UnknownName
@@ -22,7 +14,7 @@ from llmrec_prompt.evaluate.plan import ALL, Plan
 from llmrec_prompt.evaluate.protocols import PROTOCOLS
 from llmrec_prompt.evaluate.rates import uses_model
 from llmrec_prompt.evaluate.reports.sheet import told_apart
-from llmrec_prompt.evaluate.settings import NAME, fault, read_settings
+from llmrec_prompt.evaluate.settings import NAME, Strict, checked, name_of, read_settings
 from llmrec_prompt.rank import check_mode
 
 SHORT = {"data": "data", "protocols": "protocol", "adapters": "adapter"}
@@ -39,32 +31,28 @@ def _in_full(value: Any, info: ValidationInfo) -> Any:
     return [{key: one} if one is None or isinstance(one, str) else one for one in names]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Template(_Strict):
+class Template(Strict):
     """Whose prompts speak, and in which language; the data set's own where nothing is said."""
 
     domain: str | None = None
     language: str | None = None
 
 
-class Asked(_Strict):
+class Asked(Strict):
     """A protocol; with several lengths of the history shown it is a cold-start curve."""
 
     protocol: str
     history: tuple[int | None, ...] = Field(default=(None,), min_length=1)
 
 
-class Adapted(_Strict):
+class Adapted(Strict):
     """An adapter of the models, and which rankers are asked under it; all that use a model if None."""
 
     adapter: str | None = None
     rankers: tuple[str, ...] | None = None
 
 
-class Source(_Strict):
+class Source(Strict):
     """A data set, and what is different for it."""
 
     data: str
@@ -79,7 +67,7 @@ class Source(_Strict):
     _short = field_validator("protocols", "adapters", mode="before")(_in_full)
 
 
-class Suite(_Strict):
+class Suite(Strict):
     """Everything that could change a number; each list is one side of the product."""
 
     name: str = Field(pattern=NAME)
@@ -99,7 +87,7 @@ class Suite(_Strict):
     baseline: str | None = None
     """The ranker that the others are held against; popularity if None."""
     seed: int = Field(default=0, ge=0)
-    prices: dict[str, float] = {}
+    prices: dict[str, float] = Field(default={})
     """For hosted models, what a million tokens costs; only `--dry-run` reads it."""
 
     _short = field_validator("data", "protocols", "adapters", mode="before")(_in_full)
@@ -113,10 +101,9 @@ class Suite(_Strict):
                 check_mode(name, "ranker")
             except (UnknownName, ConfigError) as error:
                 raise ValueError(str(error)) from error
-        for kind, names, known in (("protocol", [one.protocol for one in asked], tuple(PROTOCOLS)),):
-            for name in names:
-                if name not in known:
-                    raise ValueError(str(UnknownName(kind, name, known)))
+        for one in asked:
+            if one.protocol not in PROTOCOLS:
+                raise ValueError(str(UnknownName("protocol", one.protocol, PROTOCOLS)))
         for what in ("protocols", "negatives", "rankers", "models", "adapters", "templates"):
             values = getattr(self, what)
             if len(set(values)) != len(values):
@@ -142,8 +129,7 @@ class Suite(_Strict):
             ConfigError: the file is not a suite; says what and where.
         """
         content = read_settings(path, "suite", "data, rankers and negatives")
-        name = re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-._") or "suite"
-        return cls.parse({"name": name, **content, **(changes or {})}, str(path))
+        return cls.parse({"name": name_of(path), **content, **(changes or {})}, str(path))
 
     @classmethod
     def parse(cls, content: Mapping[str, Any], where: str = "suite") -> "Suite":
@@ -152,10 +138,7 @@ class Suite(_Strict):
         Raises:
             ConfigError: something in it cannot be meant; says what and where.
         """
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            raise ConfigError(f"{where}: {fault(error, cls)}") from error
+        return checked(cls, content, where)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from llmrec_prompt.evaluate.protocols import make_exam
 from llmrec_prompt.evaluate.reports.files import write_suite_report
 from llmrec_prompt.evaluate.reports.sheet import Report, is_run, summarise
 from llmrec_prompt.evaluate.run import RunDirectory, claim, read_manifest
-from llmrec_prompt.evaluate.runner import default_folder
 from llmrec_prompt.evaluate.suite import Paper, Suite, asks_model, cell_name, papers
 from llmrec_prompt.rank.swapping import AUTO, find_adapter
 from llmrec_prompt.templates import load_domain
@@ -64,7 +63,7 @@ def run_suite(suite: Suite, *, out: Path | None = None, resume: bool = False) ->
     check_all(asked, exams, backend)
     for plan in (plan for paper in asked for plan in paper.plans if asks_model(plan)):
         backend(plan.model)  # one that cannot be loaded shall not leave a folder that says it was asked
-    folder = out or default_folder(suite.name)
+    folder = out or Path("runs") / suite.name
     claim(folder / SUITE, manifest_of(suite), resume=resume)
     for place, (paper, exam) in enumerate(zip(asked, exams, strict=True), start=1):
         for plan in paper.plans:

@@ -5,10 +5,11 @@ puts equal scores into another order than ours; a row keeps the first hundred ra
 percent-encoded, as the format separates by them.
 """
 
+import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote
 
+from llmrec_prompt.cache import whole_file
 from llmrec_prompt.evaluate.run import Row, RunDirectory
 
 SAFE = "!\"#$&'()*+,-./:;<=>?@[]^_`{|}~"
@@ -21,17 +22,16 @@ def write_trec(run: RunDirectory) -> None:
     names = run.manifest["rankers"]
     files = {name: folder / f"{name}.run" for name in names}
     qrels = folder / "qrels.txt"
-    handles = {path: _partial(path).open("w", encoding="utf-8") for path in (*files.values(), qrels)}
-    try:
+    with contextlib.ExitStack() as stack:
+        partials = {path: stack.enter_context(whole_file(path)) for path in (*files.values(), qrels)}
+        handles = {
+            path: stack.enter_context(partial.open("w", encoding="utf-8"))
+            for path, partial in partials.items()
+        }
         for row in run.rows():
             handles[files[row["ranker"]]].writelines(run_lines(row))
             if row["ranker"] == names[0]:
                 handles[qrels].writelines(judged(row))
-    finally:
-        for handle in handles.values():
-            handle.close()
-    for path in handles:
-        _partial(path).replace(path)
 
 
 def run_lines(row: Row) -> Iterator[str]:
@@ -54,7 +54,3 @@ def judged(row: Row) -> Iterator[str]:
 def encoded(text: str) -> str:
     """An id without blanks and control characters; letters of any script stay."""
     return "".join(c if c.isalnum() or c in SAFE else quote(c, safe="") for c in text)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(path.name + ".partial")

@@ -55,8 +55,3 @@ class AlsScorer(FactorScorer):
         history = csr_matrix((ones, rows, [0, len(rows)]), shape=(1, self._size))
         user = self._model.recalculate_user(0, history)
         return np.asarray(self._model.item_factors @ user, np.float64)
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """All that it was fitted with."""
-        return dict(self._settings)

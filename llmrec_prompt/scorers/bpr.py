@@ -67,8 +67,3 @@ class BprScorer(FactorScorer):
             gradient = (pull.sum(axis=1) @ own - pull.sum(axis=0) @ rest) / max(1, pull.size)
             user += RATE * (gradient - self._regularization * user)
         return self._factors @ user + self._bias
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """All that it was fitted with."""
-        return dict(self._settings)

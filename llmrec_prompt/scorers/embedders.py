@@ -66,35 +66,26 @@ class MiniLmEmbedder:
 class BackendEmbedder:
     """The language model's own last hidden state at the end of each text, normalised."""
 
+    wanted_by, prefix, end = "The embedding scorer", "", "\n"
+
     def __init__(self, backend: Backend) -> None:
-        require(backend, "embed", wanted_by="The embedding scorer")
+        require(backend, "embed", wanted_by=self.wanted_by)
         self._backend = backend
 
     @property
     def id(self) -> str:
         """Engine, weights and adapter: states of one say nothing about another."""
-        return f"{self._backend.info.identity}-{self._backend.adapter_hash or 'base'}"
+        return f"{self.prefix}{self._backend.info.identity}-{self._backend.adapter_hash or 'base'}"
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The states, at unit length."""
-        return unit_rows(self._backend.embed([text + "\n" for text in texts]))
+        return unit_rows(self._backend.embed([text + self.end for text in texts]))
 
 
-class StateEmbedder:
+class StateEmbedder(BackendEmbedder):
     """The encoder mode's: states at the end of texts as they are, which end in a line end already."""
 
-    def __init__(self, backend: Backend) -> None:
-        require(backend, "embed", wanted_by="Mode 'encoder'")
-        self._backend = backend
-
-    @property
-    def id(self) -> str:
-        """Engine, weights and adapter."""
-        return f"states-{self._backend.info.identity}-{self._backend.adapter_hash or 'base'}"
-
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """The states, at unit length."""
-        return unit_rows(self._backend.embed(texts))
+    wanted_by, prefix, end = "Mode 'encoder'", "states-", ""
 
 
 def unit_rows(vectors: Vectors) -> Vectors:

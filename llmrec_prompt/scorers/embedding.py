@@ -1,7 +1,6 @@
 """Similarity of item texts: how near an item is to what the user has."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 
@@ -11,14 +10,12 @@ from llmrec_prompt.scorers.embedders import Embedder, VectorIndex, Vectors
 from llmrec_prompt.templates import Prompter
 from llmrec_prompt.types import History, Item
 
-Pooling = Literal["max", "mean", "both"]
-
 
 class EmbeddingScorer:
     """Cosine of an item's text to the latest history items' texts.
 
-    `max` takes the nearest history item, `mean` the average, `both` the mean of the two. `text` says what is
-    read of an item: the prompter's `about` if None.
+    The mean of two: the nearest history item's, and the average (`pooling` in reports: both). `text` says
+    what is read of an item: the prompter's `about` if None.
     """
 
     name = "embedding"
@@ -30,10 +27,9 @@ class EmbeddingScorer:
         embedder: Embedder,
         *,
         recent_items: int = 20,
-        pooling: Pooling = "both",
         text: Callable[[Item], str] | None = None,
     ) -> None:
-        self._recent, self._pooling, self._rows = recent_items, pooling, dataset.index
+        self._recent, self._rows = recent_items, dataset.index
         self._index = VectorIndex(embedder)
         self._text = text or prompter.about
         self._vectors = self._index.vectors([self._text(item) for item in dataset.items])
@@ -44,8 +40,7 @@ class EmbeddingScorer:
             return np.zeros(len(self._rows))
         queries = np.stack([self._vector(item) for item in recent(history, self._recent)])
         cosines = (self._vectors @ queries.T).astype(np.float64)
-        nearest, average = cosines.max(axis=1), cosines.mean(axis=1)
-        pooled: Scores = {"max": nearest, "mean": average, "both": (nearest + average) / 2}[self._pooling]
+        pooled: Scores = (cosines.max(axis=1) + cosines.mean(axis=1)) / 2
         return pooled
 
     def _vector(self, item: Item) -> Vectors:
@@ -58,4 +53,4 @@ class EmbeddingScorer:
     def settings(self) -> dict[str, object]:
         """Which embedder, over how much of the history, pooled how."""
         embedder = self._index.embedder.id
-        return {"embedder": embedder, "recent_items": self._recent, "pooling": self._pooling}
+        return {"embedder": embedder, "recent_items": self._recent, "pooling": "both"}

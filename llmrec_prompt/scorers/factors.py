@@ -32,6 +32,7 @@ class FactorScorer(ABC):
     """
 
     name: str
+    _settings: dict[str, Any]
 
     def __init__(self, dataset: Dataset) -> None:
         self._index, self._size = dataset.index, len(dataset.items)
@@ -61,9 +62,9 @@ class FactorScorer(ABC):
         """Scores (catalogue items,) for a user who has the items of these rows, each once, ascending."""
 
     @property
-    @abstractmethod
     def settings(self) -> dict[str, object]:
-        """What a report must say about it."""
+        """All that it was fitted with."""
+        return dict(self._settings)
 
 
 def fit(kind: Callable[..., Any], settings: Mapping[str, Any], dataset: Dataset, label: str) -> Any:

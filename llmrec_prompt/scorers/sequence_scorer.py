@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import os
 from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from llmrec_prompt.cache import cache_dir, content_key
+from llmrec_prompt.cache import cache_dir, content_key, whole_file
 from llmrec_prompt.data import Dataset
 from llmrec_prompt.scorers.base import Scores
 from llmrec_prompt.scorers.sequence_training import NextItemNetwork, Outcome, Plan, seeded, train
@@ -111,13 +110,8 @@ def _load(network: NextItemNetwork, file: Path) -> Outcome | None:
 
 
 def _save(network: NextItemNetwork, file: Path, outcome: Outcome) -> None:
-    """Write beside the place and move there, so that a killed process leaves no half of a file."""
-    partial = file.with_suffix(f".{os.getpid()}.partial")
+    """Keep the weights and what the training said of them."""
     metadata = {"outcome": json.dumps(asdict(outcome))}
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    # No room or read-only: trained again next time.
+    with contextlib.suppress(OSError, SafetensorError), whole_file(file) as partial:
         save_file({key: w.contiguous() for key, w in network.state_dict().items()}, partial, metadata)
-        partial.replace(file)
-    except (OSError, SafetensorError):  # no room or read-only: trained again next time
-        with contextlib.suppress(OSError):
-            partial.unlink()

@@ -9,7 +9,6 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sized
-from difflib import get_close_matches
 from typing import Any
 
 from jinja2 import BaseLoader, StrictUndefined, Template, nodes, pass_environment
@@ -19,7 +18,7 @@ from jinja2.filters import make_attrgetter
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from llmrec_prompt.errors import TemplateError
+from llmrec_prompt.errors import TemplateError, did_you_mean
 
 MAX_OUTPUT = 64_000
 """Characters a template may write."""
@@ -208,16 +207,6 @@ class _Bounds(NodeTransformer):
         return call.set_lineno(node.lineno)
 
     visit_Tuple = visit_Dict = visit_List
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint at the nearest of the known names, empty if none is near.
-
-    >>> did_you_mean("titel", ["title", "year"])
-    " Did you mean 'title'?"
-    """
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 @pass_environment

@@ -26,7 +26,7 @@ def learn(bench, *, lr=5e-3):
     """Train all lessons; gives the mean loss of the first and of the last tenth of them."""
     import torch
 
-    learnt = [p for p in bench.module.parameters() if p.requires_grad]
+    learnt = [p for p in bench.course.module.parameters() if p.requires_grad]
     scalars = [p for p in learnt if p.dim() == 0]
     groups = [{"params": [p for p in learnt if p.dim()]}, {"params": scalars, "lr": 10 * lr}]
     optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr)
@@ -35,7 +35,7 @@ def learn(bench, *, lr=5e-3):
         optimizer, lambda step: min(1, (step + 1) / 5) * (1 - step / steps)
     )
     for step in range(steps):
-        loss = bench.module(bench.lessons[step])["loss"]
+        loss = bench.course.module(bench.lessons[step])["loss"]
         loss.backward()
         optimizer.step()
         schedule.step()

@@ -89,14 +89,14 @@ recipe, out = Recipe.load(sys.argv[1]), Path(sys.argv[2])
 processes.join()
 torch.manual_seed(recipe.seed)
 bench = processes.first_alone_first(lambda: build(recipe, recipe.stages[0], None))
-seen, forward, judged = [], bench.module.forward, []
-bench.module.forward = lambda lesson: (seen.append(lesson.step), forward(lesson))[1]
+seen, forward, judged = [], bench.course.module.forward, []
+bench.course.module.forward = lambda lesson: (seen.append(lesson.step), forward(lesson))[1]
 
 def judge():
     judged.append(len(seen))
     return {"ndcg@10": 0.5}
 
-run(bench.module, bench.lessons, judge, recipe=recipe, stage=recipe.stages[0], folder=out)
+run(bench.course.module, bench.lessons, judge, recipe=recipe, stage=recipe.stages[0], folder=out)
 learnt = {name: p.detach().flatten().tolist() for name, p in bench.network.trainable}
 where = "first" if processes.is_first() else "second"
 (out / f"{where}.json").write_text(json.dumps({"seen": seen, "judged": judged, "learnt": learnt}))

@@ -1,7 +1,5 @@
 """What a run's folder is a run of: whatever could change the adapter, and its time over several goes."""
 
-import json
-
 import pytest
 
 pytest.importorskip("peft", reason="training is NOT TESTED: the extra [hf] is not installed")
@@ -62,12 +60,6 @@ def test_precision_counts_as_what_it_comes_to(tiny, ring, tmp_path):
         train(tmp_path, tiny, stage(ring), precision="auto")
     with pytest.raises(ConfigError, match="another precision"):
         train(tmp_path, tiny, stage(ring), precision="bf16")
-
-
-def test_a_run_from_before_contents_were_noted_says_so(tmp_path):
-    (tmp_path / "recipe.json").write_text(json.dumps({"base": "smollm2", "precision": "auto"}))
-    with pytest.raises(ConfigError, match="begun by an earlier version"):
-        check(tmp_path, {"base": "smollm2", "precision": "fp32", "data": ["ab"]}, resume=True)
 
 
 def test_a_run_is_gone_on_with_only_if_that_is_said(tmp_path):

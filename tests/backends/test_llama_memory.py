@@ -15,7 +15,7 @@ ASKED = [ScoreRequest(PROMPT, TITLES[:4])]
 
 
 class Interrupted:
-    """A context whose second evaluation (the first after the prompt's) is interrupted, once."""
+    """A context whose first evaluation after the prompt's (which is `read`) is interrupted, once."""
 
     def __init__(self, context):
         self._context, self.calls = context, 0
@@ -25,7 +25,7 @@ class Interrupted:
 
     def decode(self, tokens):
         self.calls += 1
-        if self.calls == 2:
+        if self.calls == 1:
             raise KeyboardInterrupt
         self._context.decode(tokens)
 

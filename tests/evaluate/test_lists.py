@@ -15,7 +15,6 @@ from llmrec_prompt.evaluate.lists import (
     event_rates,
     gini,
     group_lift,
-    list_faults,
     miscalibration,
     novelty,
     popularity_lift,
@@ -38,7 +37,6 @@ def test_hand_worked():
     assert novelty(list("abcd"), POPULARITY, 16) == pytest.approx((1 + 2 + 3 + 4) / 4)
     assert average_popularity(list("abcd"), POPULARITY) == 3.5
     assert popularity_lift(["a", "b"], ["b", "c"], POPULARITY) == pytest.approx((6 - 3) / 3)
-    assert list_faults(["a", "x", "a", "y", "x"], CATALOGUE) == {"invalid": 3, "duplicate": 2, "missing": 3}
 
 
 def test_only_the_first_k_count():

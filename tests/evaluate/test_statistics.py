@@ -1,4 +1,4 @@
-"""Known values, simulated coverage and p values, and chance against enumeration and simulation."""
+"""Known values, simulated coverage and p values."""
 
 import itertools
 import json
@@ -10,13 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmrec_prompt.errors import ConfigError, DataError, UnknownName
+from llmrec_prompt.errors import ConfigError, DataError
 from llmrec_prompt.evaluate import statistics
-from llmrec_prompt.evaluate.metrics import compute
 from llmrec_prompt.evaluate.statistics import (
     Interval,
     bootstrap_interval,
-    chance,
     detectable_difference,
     holm,
     paired_test,
@@ -173,48 +171,6 @@ def test_p_values_are_about_uniform_under_the_null() -> None:
         assert np.mean(np.array(p) <= level) == pytest.approx(
             level, abs=4 * np.sqrt(level * (1 - level) / 1000)
         )
-
-
-def test_chance_of_twenty_candidates() -> None:
-    assert chance(20, "ndcg@10") == pytest.approx(0.2272, abs=1e-4)
-    assert (chance(20, "hr@10"), chance(20, "hr@1")) == (0.5, 0.05)
-    assert chance(3, "mrr") == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
-    assert chance(20, "auc") == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize("n", [2, 5, 20])
-@pytest.mark.parametrize(
-    "name", ["hr@1", "hr@10", "ndcg@5", "ndcg@10", "recall@3", "precision@3", "mrr", "mrr@3", "map", "auc"]
-)
-def test_chance_is_the_mean_over_all_places(n: int, name: str) -> None:
-    ids = [str(i) for i in range(n)]
-    assert chance(n, name) == pytest.approx(np.mean([compute(ids, {i}, [name])[name] for i in ids]))
-
-
-def test_chance_matches_random_rankings() -> None:
-    rng = np.random.default_rng(8)
-    names = ["hr@5", "ndcg@10", "mrr"]
-    values = []
-    for _ in range(4000):
-        ids = [str(i) for i in rng.permutation(20)]
-        values.append(list(compute(ids, {"0"}, names).values()))
-    for name, column in zip(names, np.array(values).T, strict=True):
-        assert chance(20, name) == pytest.approx(column.mean(), abs=4 * column.std() / np.sqrt(len(column)))
-
-
-def test_a_single_candidate_is_always_found() -> None:
-    assert {chance(1, name) for name in ("hr@1", "hr@10", "ndcg@10", "mrr")} == {1.0}
-
-
-def test_chance_refuses_what_it_cannot_mean() -> None:
-    with pytest.raises(ConfigError, match="at least 1 candidates, not 0"):
-        chance(0, "mrr")
-    with pytest.raises(ConfigError, match="at least 2"):
-        chance(1, "auc")
-    with pytest.raises(ConfigError, match="k=0"):
-        chance(5, "hr@0")
-    with pytest.raises(UnknownName, match="Did you mean 'ndcg@K'"):
-        chance(5, "ndgc@10")
 
 
 def test_holm_never_falls_and_never_passes_one() -> None:

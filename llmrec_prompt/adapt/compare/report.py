@@ -1,6 +1,5 @@
 """From the rows of a comparison to its report: JSON, Markdown tables, a picture."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,10 @@ import numpy as np
 from llmrec_prompt.adapt.compare.plot import plot_shots
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import ConfigError, MissingExtra
+from llmrec_prompt.evaluate.reports.chance import guess
+from llmrec_prompt.evaluate.reports.files import write_json
 from llmrec_prompt.evaluate.run import Row
-from llmrec_prompt.evaluate.statistics import bootstrap_interval, chance, holm, paired_test
+from llmrec_prompt.evaluate.statistics import bootstrap_interval, holm, paired_test
 
 ANY = "any"
 """The shots of a row that is the same for any number of them."""
@@ -53,7 +54,7 @@ def summarise(rows: Sequence[Row], manifest: Mapping[str, Any], sizes: Mapping[s
         "draws": max(len(found) for found in groups),
         "codes": len({row.get("code") for row in rows}),
         "shots": dict(sizes),
-        "chance": {metric: round(chance(int(manifest["candidates"]), metric), 4) for metric in METRICS},
+        "chance": {metric: round(guess(int(manifest["candidates"]), 1, metric), 4) for metric in METRICS},
         "results": results,
         "tests": holm(list(_tests(groups, sizes, RIVALS, seed))),
         "gains": holm(list(_tests(groups, sizes, GAINS, seed))),
@@ -131,7 +132,7 @@ def _tests(
 def write_report(report: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Write report.json, report.md, and curves.svg where matplotlib is; gives the report."""
     report = {**report, "run": str(folder)}
-    write_atomically(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_json(folder, "report.json", report)
     try:
         picture = plot_shots(report, folder / "curves.svg").name
     except MissingExtra:

@@ -1,17 +1,15 @@
 """A suite of `llmrec adapt compare`: a target, source adapters, methods, and a curve over shots, in YAML."""
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from llmrec_prompt.adapt.recipe import Lora, Source, Stage
 from llmrec_prompt.backends import DEFAULT_MODEL
-from llmrec_prompt.errors import ConfigError
-from llmrec_prompt.evaluate.settings import NAME, change, fault, read_settings
+from llmrec_prompt.evaluate.settings import NAME, Strict, change, checked, fault, name_of, read_settings
 
 DEFAULT = (
     "base",
@@ -39,11 +37,7 @@ Shots = int | Literal["all"]
 DEFAULT_SHOTS: tuple[Shots, ...] = (0, 16, 64, 256, "all")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Composition(_Strict):
+class Composition(Strict):
     """How the row `composed` is made."""
 
     of: tuple[str, ...] = ()
@@ -56,7 +50,7 @@ class Composition(_Strict):
     evaluations: int = Field(default=40, ge=1)
 
 
-class Suite(_Strict):
+class Suite(Strict):
     """Everything that could change a number."""
 
     name: str = Field(pattern=NAME)
@@ -83,11 +77,11 @@ class Suite(_Strict):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     lora: Lora | None = None
     """That of the first source if None."""
-    stage: dict[str, Any] = {}
+    stage: dict[str, Any] = Field(default={})
     """Settings of the training stages, as in a recipe."""
-    steps: dict[Shots, int] = {}
+    steps: dict[Shots, int] = Field(default={})
     """Steps for a number of shots, in place of the stage's."""
-    catalogue: dict[str, Any] = {}
+    catalogue: dict[str, Any] = Field(default={})
     """Changes to `stage` for `catalogue-only`."""
     windows: int | None = Field(default=None, ge=1)
     """At most so many pieces of one user's history."""
@@ -161,11 +155,7 @@ class Suite(_Strict):
         content = read_settings(path, "suite", "data, sources and shots")
         for dotted, value in (changes or {}).items():
             change(content, dotted, value)
-        name = re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-._") or "suite"
-        try:
-            return cls.model_validate({"name": name, **content})
-        except ValidationError as error:
-            raise ConfigError(f"{path}: {fault(error, cls)}") from error
+        return checked(cls, {"name": name_of(path), **content}, str(path))
 
 
 def _check_stage(place: str, values: dict[str, Any]) -> None:

@@ -6,9 +6,7 @@ task arithmetic"), general + sum_i w_i (A_i - general), is such a sum too. The w
 al. 2023) are searched in `search.py`.
 """
 
-import os
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +32,7 @@ from llmrec_prompt.adapt.places import check_writable
 from llmrec_prompt.adapters import Adapter, Card, read_users, write_readme, write_users
 from llmrec_prompt.adapters.card import NAME, WEIGHTS
 from llmrec_prompt.adapters.weights import MAX_RANK
-from llmrec_prompt.cache import file_hash
+from llmrec_prompt.cache import file_hash, whole_folder
 from llmrec_prompt.errors import AdapterError, ConfigError, UnknownName
 
 METHODS = ("sum", "arithmetic", "hub")
@@ -94,10 +92,7 @@ def compose(
     target = free_place(name, out, force=force)
     check_parents(mixture.parents)
     pairs, error = summed(mixture)
-    partial = target.with_name(f"{name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(target, replace=True) as partial:
         rank = write_pairs(pairs, mixture.parents[0].folder, partial)
         card = make_card(name, mixture, rank, error, fit).model_copy(
             update={"weights_hash": file_hash(partial / WEIGHTS)}
@@ -105,10 +100,6 @@ def compose(
         card.save(partial)
         write_users(partial, _users(mixture, fit))
         write_readme(card, partial)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Composed(target, card, error)
 
 

@@ -109,8 +109,8 @@ class Mixer:
         stage = Stage(name="shots", sources=(search.target,), steps=1, history=history, reach=reach)
         values = {"base": search.base, "seed": search.seed, "lora": lora, "precision": search.precision}
         self._bench: Bench = build(Recipe.model_validate(values | {"stages": (stage,)}), stage, start)
-        assert self._bench.reader is not None  # the stage trains `encode`
-        self._encode = self._bench.reader
+        assert self._bench.course.reader is not None  # the stage trains `encode`
+        self._encode = self._bench.course.reader
         self._first_scale = self._encode.scale
         population, texts = self._bench.sources[0]
         looked_at = population.users[: search.users]

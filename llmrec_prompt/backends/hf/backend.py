@@ -1,6 +1,6 @@
 """The transformers backend: every continuation of a prompt scored on the prompt's own KV cache."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -15,6 +15,7 @@ from llmrec_prompt.backends.base import (
     ScoreRequest,
     Usage,
     Vectors,
+    chunks,
     split_tokens,
 )
 from llmrec_prompt.backends.chat import conversation_tokens, parse_object
@@ -26,6 +27,7 @@ from llmrec_prompt.backends.labels import normalise_labels, single_tokens
 from llmrec_prompt.errors import ContextOverflow
 
 CHUNK_TOKENS = 512
+"""Evaluated at once: they fill the cores."""
 
 
 class HfBackend:
@@ -71,7 +73,7 @@ class HfBackend:
             first if start == split.shared else 0.0 for first, start in zip(firsts, split.starts, strict=True)
         ]
         sizes = [len(tokens) - 1 - split.shared for tokens in split.sequences]
-        for chunk in _chunks(sizes):
+        for chunk in chunks(sizes, CHUNK_TOKENS):
             rows = [
                 (split.sequences[i][split.shared :], max(1, split.starts[i] - split.shared)) for i in chunk
             ]
@@ -129,7 +131,7 @@ class HfBackend:
         vectors = np.zeros((len(texts), self.info.dimensions), np.float32)
         sequences = self._vocabulary.tokenize_all(texts)
         self._check_length(max((len(tokens) for tokens in sequences), default=0))
-        for chunk in _chunks([len(tokens) for tokens in sequences]):
+        for chunk in chunks([len(tokens) for tokens in sequences], CHUNK_TOKENS):
             vectors[chunk] = self._network.last_states([sequences[i] for i in chunk])
             self.usage.evaluated += sum(len(sequences[i]) for i in chunk)
         return vectors
@@ -152,18 +154,3 @@ class HfBackend:
         """Let go of weights and cache."""
         self._prefix = None
         del self._network, self._adapters
-
-
-def _chunks(sizes: Sequence[int]) -> Iterator[list[int]]:
-    """Group what still needs evaluation, up to so many tokens that fill the cores."""
-    chunk: list[int] = []
-    used = 0
-    for i, size in enumerate(sizes):
-        if chunk and used + size > CHUNK_TOKENS:
-            yield chunk
-            chunk, used = [], 0
-        if size > 0:
-            chunk.append(i)
-            used += size
-    if chunk:
-        yield chunk

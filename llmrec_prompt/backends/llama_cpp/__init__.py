@@ -125,12 +125,8 @@ class LlamaCppBackend:
             self.usage.reused += len(prefix)
             return self._prefix_row
         self._forget()
-        for begin in range(0, len(prefix), BATCH):
-            part = prefix[begin : begin + BATCH]
-            last = len(prefix) - 1
-            self._context.decode([Token(t, begin + i, 0, begin + i == last) for i, t in enumerate(part)])
+        self._prefix, self._prefix_row = prefix, self._context.read(prefix).copy()
         self.usage.evaluated += len(prefix)
-        self._prefix, self._prefix_row = prefix, self._context.logits(len(part) - 1).copy()
         return self._prefix_row
 
     def _chunks(self, split: Split) -> Iterator[list[int]]:

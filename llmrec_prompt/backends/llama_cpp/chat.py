@@ -23,10 +23,7 @@ def answer(
     tokens = conversation_tokens(model.metadata("tokenizer.chat_template"), messages, model.tokenize)
     if len(tokens) + max_tokens > context.size:
         raise ContextOverflow(len(tokens) + max_tokens, context.size)
-    for begin in range(0, len(tokens), context.batch):
-        part = tokens[begin : begin + context.batch]
-        last = len(tokens) - 1
-        context.decode([Token(t, begin + i, 0, begin + i == last) for i, t in enumerate(part)])
+    context.read(tokens)
     grammar = None if schema is None else gbnf(schema) or grammar_for(json.dumps(schema))
     sampler = model.grammar_sampler(grammar)
     try:

@@ -205,6 +205,18 @@ class Context:
             )
             raise BackendError(f"llama.cpp could not evaluate {len(tokens)} tokens: {reason} (code {code}).")
 
+    def read(self, tokens: Sequence[int]) -> Row:
+        """Evaluate a text as sequence 0, batch by batch; gives the logits behind its last token, as `logits`.
+
+        Raises:
+            BackendError: as `decode`.
+        """
+        last = len(tokens) - 1
+        for begin in range(0, len(tokens), self.batch):
+            part = tokens[begin : begin + self.batch]
+            self.decode([Token(t, begin + i, 0, begin + i == last) for i, t in enumerate(part)])
+        return self.logits(last % self.batch)
+
     def logits(self, index: int) -> Row:
         """The logits behind batch entry `index`: a view, valid until the next decode."""
         pointer = C.llama_get_logits_ith(self._ctx, index)

@@ -6,12 +6,12 @@ They have a context of their own, with flash attention, which is another fifth f
 its half-precision sums (cosine .999999), as a sum of log-probabilities does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from llmrec_prompt.backends.base import Vectors
+from llmrec_prompt.backends.base import Vectors, chunks
 from llmrec_prompt.backends.llama_cpp.engine import Context, Model, Row, Token
 from llmrec_prompt.errors import ContextOverflow
 
@@ -58,23 +58,11 @@ class States:
         if longest > self._size:
             raise ContextOverflow(longest, self._size)
         vectors = np.zeros((len(sequences), self._model.dimensions), np.float32)
-        for chunk in self._chunks(sequences):
+        if not longest:
+            return vectors
+        for chunk in chunks([len(tokens) for tokens in sequences], self._batch, self._context.sequences):
             vectors[chunk] = self._side_by_side([sequences[i] for i in chunk])
         return vectors
-
-    def _chunks(self, sequences: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-        """Group sequences, up to a batch of tokens."""
-        chunk: list[int] = []
-        used = 0
-        for i, tokens in enumerate(sequences):
-            if chunk and (used + len(tokens) > self._batch or len(chunk) >= self._context.sequences):
-                yield chunk
-                chunk, used = [], 0
-            if tokens:
-                chunk.append(i)
-                used += len(tokens)
-        if chunk:
-            yield chunk
 
     def _side_by_side(self, sequences: list[Sequence[int]]) -> list[Row]:
         context = self._context

@@ -7,6 +7,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from llmrec_prompt.cache import open_store
+
 
 class AnswerStore:
     """A persistent mapping from content keys to JSON (SQLite). Several processes may use it at once.
@@ -16,23 +18,11 @@ class AnswerStore:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = self._open(str(path))
-        except (OSError, sqlite3.Error):
-            self._db = self._open(":memory:")
-
-    @staticmethod
-    def _open(target: str) -> sqlite3.Connection:
-        db = sqlite3.connect(target, timeout=30, check_same_thread=False)
-        try:
-            db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
-            db.execute("CREATE TABLE IF NOT EXISTS sent (key TEXT PRIMARY KEY, name TEXT NOT NULL)")
-            db.commit()
-        except sqlite3.Error:
-            db.close()
-            raise
-        return db
+        self._db = open_store(
+            path,
+            "answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)",
+            "sent (key TEXT PRIMARY KEY, name TEXT NOT NULL)",
+        )
 
     def get(self, key: str) -> Any:
         """The answer of a key, or None."""

@@ -262,7 +262,7 @@ class OpenAIBackend:
         return {"model": self._name, **self._extra}
 
     def _clean(self, text: str) -> str:
-        return self._redactor(text)[0]
+        return self._redactor(text)
 
     def _require(self, what: Any) -> None:
         if what not in self.info.can:

@@ -9,14 +9,17 @@ import datetime
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmrec_prompt.backends.grammar import gbnf
 from llmrec_prompt.backends.openai import replies
 from llmrec_prompt.backends.openai.failures import without_login
 from llmrec_prompt.backends.openai.record import Record
-from llmrec_prompt.backends.openai.serverside import LLAMA, Asking, served_adapters, tokenizer_of
+from llmrec_prompt.backends.openai.serverside import LLAMA, served_adapters, tokenizer_of
 from llmrec_prompt.errors import BackendError
+
+if TYPE_CHECKING:
+    from llmrec_prompt.backends.openai.client import Client
 
 log = logging.getLogger(__name__)
 COUNTED = "one two three four five six seven eight"
@@ -46,7 +49,7 @@ QUIET: tuple[dict[str, Any], ...] = (
 """Ways to have a model answer at once: vLLM, SGLang and llama-server; OpenAI."""
 
 
-def probe(client: Asking, model: str, ref: str) -> Record:
+def probe(client: "Client", model: str, ref: str) -> Record:
     """Ask a server what it gives for a model.
 
     Raises:
@@ -85,7 +88,7 @@ def _advice(base_url: str, other: str) -> str:
 class _Findings:
     """Facts found so far, and why others are missing."""
 
-    def __init__(self, client: Asking, model: str) -> None:
+    def __init__(self, client: "Client", model: str) -> None:
         self._client, self._model = client, model
         self.facts: dict[str, Any] = {}
         self.missing: dict[str, str] = {}
@@ -264,15 +267,12 @@ def not_listed(model: str, listed: Sequence[str]) -> str:
     >>> not_listed("tiny", ["small"]), not_listed("tiny", ["tiny:latest"]), not_listed("tiny", [])
     ('the server lists small, not tiny', '', '')
     """
-    if not listed or any(model in (name, name.rpartition("/")[2], _untagged(name)) for name in listed):
+    # Ollama lists `tiny:latest` and takes `tiny` for it too.
+    names = ((name, name.rpartition("/")[2], name.removesuffix(":latest")) for name in listed)
+    if not listed or any(model in known for known in names):
         return ""
     more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
     return f"the server lists {', '.join(listed[:LISTED])}{more}, not {model}"
-
-
-def _untagged(name: str) -> str:
-    """A model's name as Ollama takes it too."""
-    return name.removesuffix(":latest")
 
 
 def keeping_to(record: Record, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from llmrec_prompt.adapters.card import WEIGHTS
 from llmrec_prompt.backends.openai.record import Record
 from llmrec_prompt.cache import file_hash
 from llmrec_prompt.errors import AdapterError
+
+if TYPE_CHECKING:  # nothing here needs the SDK that a client imports
+    from llmrec_prompt.backends.openai.client import Client
 
 TOKENIZERS: Mapping[str, tuple[str, str]] = {
     "llama-server": ("/tokenize", "content"),
@@ -19,25 +22,7 @@ LLAMA = ("llama-server", "llama-cpp-python")
 """Tokenizers of servers that run llama.cpp."""
 
 
-class Asking(Protocol):
-    """What finding out about a server needs of a client."""
-
-    @property
-    def base_url(self) -> str:
-        """See `Client.base_url`."""
-        ...
-
-    @property
-    def root(self) -> str:
-        """See `Client.root`."""
-        ...
-
-    def attempt(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[Any, str]:
-        """See `Client.attempt`."""
-        ...
-
-
-def tokenizer_of(client: Asking, model: str) -> str:
+def tokenizer_of(client: "Client", model: str) -> str:
     """Which tokenizer a server has; empty if none."""
     for kind in TOKENIZERS:
         if _tokens(client, kind, model, "one two") is not None:
@@ -45,12 +30,12 @@ def tokenizer_of(client: Asking, model: str) -> str:
     return ""
 
 
-def count_tokens(client: Asking, kind: str, model: str, text: str) -> int | None:
+def count_tokens(client: "Client", kind: str, model: str, text: str) -> int | None:
     """How many tokens the server's tokenizer makes of a text; None if it does not say."""
     return _tokens(client, kind, model, text) if text else 0
 
 
-def _tokens(client: Asking, kind: str, model: str, text: str) -> int | None:
+def _tokens(client: "Client", kind: str, model: str, text: str) -> int | None:
     path, field = TOKENIZERS[kind]
     options = {"model": model, "add_special_tokens": False} if kind == "vllm" else {}
     reply, _ = client.attempt(f"{client.root}{path}", {field: text, **options})
@@ -58,7 +43,7 @@ def _tokens(client: Asking, kind: str, model: str, text: str) -> int | None:
     return len(tokens) if isinstance(tokens, list) and tokens else None
 
 
-def served_adapters(client: Asking, models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def served_adapters(client: "Client", models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How adapters are chosen and which there are: vLLM lists them as models with a parent."""
     named = [str(row.get("id")) for row in models if row.get("parent")]
     if named:
@@ -69,7 +54,7 @@ def served_adapters(client: Asking, models: Sequence[Mapping[str, Any]]) -> dict
     return {"lora": "request", "adapters": tuple(files)} if files else {}
 
 
-def served_now(client: Asking, record: Record) -> tuple[str, ...]:
+def served_now(client: "Client", record: Record) -> tuple[str, ...]:
     """The adapters by now. Names stay what they were; ids are another's if a server was started otherwise.
 
     Raises:

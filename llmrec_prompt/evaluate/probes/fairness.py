@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from llmrec_prompt.errors import ConfigError, DataError
 from llmrec_prompt.evaluate.exam import Question
+from llmrec_prompt.evaluate.probes.position import ranked_ids
 from llmrec_prompt.evaluate.statistics import bootstrap_interval
 from llmrec_prompt.progress import track
-from llmrec_prompt.rank import Ranker, Request, rank
+from llmrec_prompt.rank import Ranker
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.templates import Domain
 
@@ -117,19 +118,12 @@ def probe_fairness(
     similarity: dict[str, dict[str, dict[str, float]]] = {m: {a: {} for a in about} for m in SIMILARITIES}
     events: Counter[str] = Counter()
     for q in track(questions, "Probing attributes", len(questions)):
-        base = _top(neutral, q, k, seed, events)
+        base = ranked_ids(neutral, q, q.candidates, seed, events, k)
         for attribute, ranker in about.items():
-            top = _top(ranker, q, k, seed, events)
+            top = ranked_ids(ranker, q, q.candidates, seed, events, k)
             for measure, compare in SIMILARITIES.items():
                 similarity[measure][attribute][q.user] = compare(base, top)
     return FairnessProbe(k, similarity, dict(sorted(events.items())))
-
-
-def _top(ranker: Ranker, q: Question, k: int, seed: int, events: Counter[str]) -> tuple[str, ...]:
-    """The first k ids; what happened is added to the events."""
-    ranking = rank(ranker, q.history, q.candidates, Request(user=q.user, seed=seed), most=k)
-    events.update(ranking.provenance.events)
-    return ranking.ids
 
 
 def jaccard(neutral: Sequence[str], other: Sequence[str]) -> float:

@@ -90,11 +90,25 @@ def probe_position(
         target, others = _apart(question, targets[question.user], seed)
         orders = [_put(target, others, place) for place in places]
         orders += [_shuffled([target, *others], seed, question.user, n) for n in range(shuffles)]
-        rankings = [_ask(ranker, question, order, seed, events) for order in orders]
+        rankings = [ranked_ids(ranker, question, order, seed, events) for order in orders]
         placed, shuffled = rankings[: len(places)], rankings[len(places) :]
         ranks[question.user] = tuple(ids.index(target.item_id) + 1 for ids in placed)
         tau[question.user] = float(np.mean([kendall_tau(a, b) for a, b in combinations(shuffled, 2)]))
     return PositionProbe(tuple(places), ranks, tau, dict(sorted(events.items())), seed)
+
+
+def ranked_ids(
+    ranker: Ranker,
+    question: Question,
+    candidates: Sequence[Item],
+    seed: int,
+    events: Counter[str],
+    most: int | None = None,
+) -> tuple[str, ...]:
+    """The ranked ids, all or the first `most`; what happened is added to the events."""
+    ranking = rank(ranker, question.history, candidates, Request(user=question.user, seed=seed), most=most)
+    events.update(ranking.provenance.events)
+    return ranking.ids
 
 
 def kendall_tau(a: Sequence[str], b: Sequence[str]) -> float:
@@ -167,12 +181,3 @@ def _shuffled(items: Sequence[Item], seed: int, user: str, number: int) -> list[
     by_id = {item.item_id: item for item in items}
     salted = {f"{user}\x1f{number}\x1f{i}": i for i in by_id}
     return [by_id[salted[key]] for key in seeded_order(list(salted), seed)]
-
-
-def _ask(
-    ranker: Ranker, question: Question, order: Sequence[Item], seed: int, events: Counter[str]
-) -> tuple[str, ...]:
-    """The ranked ids; what happened is added to the events."""
-    ranking = rank(ranker, question.history, order, Request(user=question.user, seed=seed))
-    events.update(ranking.provenance.events)
-    return ranking.ids

@@ -8,7 +8,6 @@ import numpy as np
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.evaluate.metrics import parse_name
 from llmrec_prompt.evaluate.reports.rows import Asked, Floats
-from llmrec_prompt.evaluate.statistics import chance
 
 
 def guesses(asked: Asked, metric: str) -> Floats:
@@ -27,22 +26,19 @@ def guess(n: int, relevant: int, metric: str) -> float:
 
     Raises:
         UnknownName: no such metric.
-        ConfigError: several are right, and it is none of hr@K, ndcg@K, mrr.
+        ConfigError: it is none of hr@K, ndcg@K, mrr, or its K is below 1.
 
     Example:
         >>> guess(20, 1, "hr@10"), guess(4, 2, "hr@1"), round(guess(3, 2, "mrr"), 3)
         (0.5, 0.5, 0.833)
     """
     stem, k = parse_name(metric)
-    if relevant == 1:
-        return chance(n, metric)
     if stem not in ("hr", "ndcg", "mrr"):
-        raise ConfigError(f"Chance of {metric!r} is not known where {relevant} items are right.")
-    depth = min(k or n, n)
-    first = [comb(n - r, relevant - 1) / comb(n, relevant) for r in range(1, depth + 1)]
+        raise ConfigError(f"Chance of {metric!r} is not known, only that of hr@K, ndcg@K and mrr.")
+    depth, ways = min(k or n, n), comb(n, relevant)
     if stem == "hr":
-        return sum(first)
+        return (ways - comb(n - depth, relevant)) / ways
     if stem == "mrr":
-        return sum(p / r for r, p in enumerate(first, start=1))
+        return sum(comb(n - r, relevant - 1) / ways / r for r in range(1, depth + 1))
     gains = [1 / log2(r + 1) for r in range(1, depth + 1)]
     return relevant / n * sum(gains) / sum(gains[:relevant])

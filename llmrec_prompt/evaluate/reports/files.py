@@ -53,4 +53,4 @@ def write_suite_report(
 
 def write_json(folder: Path, name: str, value: Mapping[str, Any]) -> None:
     """Write plain values so that people can read them."""
-    write_atomically(folder / name, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    write_atomically(folder / name, json.dumps(dict(value), ensure_ascii=False, indent=1) + "\n")

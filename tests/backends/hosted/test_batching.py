@@ -9,7 +9,6 @@ import pytest
 
 from llmrec_prompt.backends import Hosted, load_backend
 from llmrec_prompt.backends.openai import batching
-from llmrec_prompt.backends.openai.ledger import summarise
 from llmrec_prompt.cache import cache_dir
 from llmrec_prompt.data import Dataset, write_two_file
 from llmrec_prompt.errors import BackendError
@@ -18,6 +17,7 @@ from llmrec_prompt.rank import LabelRanker, ListedRanker, Request, rank_many
 from llmrec_prompt.types import Interaction
 
 from ...rank.toys import items, prompter
+from .ledgers import summarise
 from .server import Ways
 
 BATCHED = {"batch": True, "batch_poll": 0.02}

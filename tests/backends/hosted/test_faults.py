@@ -9,11 +9,11 @@ import pytest
 
 from llmrec_prompt.backends import Hosted, ScoreRequest
 from llmrec_prompt.backends.openai.client import Call, Client
-from llmrec_prompt.backends.openai.ledger import summarise
 from llmrec_prompt.errors import BackendError, BudgetExceeded, ConfigError
 from llmrec_prompt.rank import LabelRanker, ListedRanker, rank
 
 from ...rank.toys import items, prompter
+from .ledgers import summarise
 from .server import Ways
 
 HISTORY = items(["own", "two"])

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmrec_prompt.backends.openai.ledger import Ledger, Meter, Price, Tokens, read_price, summarise
+from llmrec_prompt.backends.openai.ledger import Ledger, Meter, Price, Tokens, read_price
 from llmrec_prompt.errors import BudgetExceeded, ConfigError
+
+from .ledgers import summarise
 
 
 def test_cached_tokens_have_their_own_price():

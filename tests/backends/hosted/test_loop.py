@@ -11,8 +11,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from llmrec_prompt.backends.openai.ledger import summarise
-
+from .ledgers import summarise
 from .server import Ways
 
 LABELS = [" A", " B"]

@@ -18,7 +18,7 @@ from llmrec_prompt.backends.openai.privacy import Redactor, luhn
     ],
 )
 def test_what_is_a_persons_own_is_taken_out(text, sent):
-    assert Redactor()(text) == (sent, text.count("@") or 1)
+    assert Redactor()(text) == sent
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,11 @@ def test_what_is_a_persons_own_is_taken_out(text, sent):
     ],
 )
 def test_what_only_looks_like_it_stays(text):
-    assert Redactor()(text) == (text, 0)
+    assert Redactor()(text) == text
 
 
 def test_own_patterns_come_after():
-    assert Redactor([r"C-\d+"])("C-12 and a@b.co") == ("[redacted] and [e-mail]", 2)
+    assert Redactor([r"C-\d+"])("C-12 and a@b.co") == "[redacted] and [e-mail]"
     with pytest.raises(ValueError, match="is no regular expression"):
         Redactor(["("])
 
@@ -52,10 +52,10 @@ def test_one_last_digit_of_ten_makes_a_card(digits):
 
 @given(st.text(alphabet=st.characters(exclude_characters="@0123456789")))
 def test_a_text_without_digits_and_at_is_sent_as_it_is(text):
-    assert Redactor()(text) == (text, 0)
+    assert Redactor()(text) == text
 
 
 @given(st.text())
 def test_taking_out_twice_takes_out_no_more(text):
-    once, _ = Redactor()(text)
-    assert Redactor()(once)[1] == 0
+    once = Redactor()(text)
+    assert Redactor()(once) == once
