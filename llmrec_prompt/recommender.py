@@ -147,7 +147,7 @@ class Recommender:
         """
         own = self._swap.rankers
         found = self._rankers(self._prompter_of(domain)).under(lambda: own.backend, own.card)
-        found.learn = lambda *_: cast(FusedRanker, own.ranker("stacked")).pair
+        found.learn = lambda *_: cast(FusedRanker, own.ranker("stacked")).weights
         return found
 
     def retriever_of(self, mode: str, size: int) -> Retriever:

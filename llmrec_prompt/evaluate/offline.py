@@ -181,7 +181,7 @@ def make_manifest(
         "model": plan.model if models else "",
         "model_hash": ", ".join(models),
         "weights": recommender.fusion,
-        **({"learnt": getattr(rankers["stacked"], "pair", ())} if "stacked" in rankers else {}),
+        **({"learnt": getattr(rankers["stacked"], "weights", {})} if "stacked" in rankers else {}),
         "version": __version__,
         "code": code_fingerprint(),
         **adapter_facts(plan, recommender, rankers),

@@ -149,7 +149,7 @@ def identity_of(ranker: Ranker, recommender: Recommender) -> str:
         **origin,
         **settings,
         "own": getattr(ranker, "settings", {}),
-        "fusion": ranker.pair if isinstance(ranker, FusedRanker) else [],
+        "fusion": ranker.weights if isinstance(ranker, FusedRanker) else {},
         "card": card_facts(recommender.card),
         "engine": [info.identity, info.context],
         "fitted": fitted_on(ranker, recommender),

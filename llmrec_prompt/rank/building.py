@@ -19,7 +19,7 @@ from llmrec_prompt.rank.listed import ListedRanker
 from llmrec_prompt.rank.modes import ASKING, FUSIONS, PARTS, check_mode, parts_of
 from llmrec_prompt.rank.priors import calibration_histories
 from llmrec_prompt.rank.scorer import ScorerRanker
-from llmrec_prompt.rank.weights import Weights, default_weights, is_trained
+from llmrec_prompt.rank.weights import default_weights, is_trained
 from llmrec_prompt.rank.yes_no import YesNoRanker
 from llmrec_prompt.retrieve import Retriever
 from llmrec_prompt.scorers import NEED_LOGS, SCORERS, Ingredients, Scorer, build_scorer
@@ -47,9 +47,8 @@ class Rankers:
     """Of the encoder's popularity term; the card's for the task if None."""
     card: Card | None = None
     """Of the adapter in force."""
-    learn: Callable[..., tuple[Weights, Weights] | None] = lambda *_: None
-    """Gives the weights of mode `stacked` and those for new users, such as `rank/stacking.py`; None where
-    nothing can be learnt."""
+    learn: Callable[..., Mapping[str, float] | None] = lambda *_: None
+    """Gives the weights of mode `stacked`, such as `rank/stacking.py`; None where nothing can be learnt."""
     shared: dict[str, Scorer] = field(default_factory=dict)
     """Scorers that no adapter changes."""
     _own: dict[str, Scorer] = field(default_factory=dict)
@@ -214,11 +213,9 @@ class Rankers:
         """The default parts, with tuned weights or with what the logs teach."""
         start = self._usable()
         parts = {part: self.ranker(part) for part in start}
-        learnt = (start, start) if mode == "fused" else self.learn(self, start, parts)
-        weights, new = learnt or (start, start)
-        weighted = [(parts[part], weight) for part, weight in weights.items()]
-        events = {} if learnt else {"weights_not_learnt": 1}
-        return FusedRanker(weighted, new=new, name=mode, events=events)
+        learnt = start if mode == "fused" else self.learn(self, start, parts)
+        weighted = [(parts[part], weight) for part, weight in (learnt or start).items()]
+        return FusedRanker(weighted, name=mode, events={} if learnt else {"weights_not_learnt": 1})
 
     def _parts(self, mode: str) -> Collection[str]:
         """What a mode is made of."""

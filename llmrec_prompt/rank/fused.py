@@ -11,7 +11,6 @@ import numpy as np
 from llmrec_prompt.backends import Usage
 from llmrec_prompt.errors import ConfigError
 from llmrec_prompt.rank.base import Array, Informed, Mask, Ranker, combine, is_listwise
-from llmrec_prompt.rank.weights import NEW, Weights
 from llmrec_prompt.scorers import NEED_LOGS
 from llmrec_prompt.types import Candidates, History, Scored
 
@@ -28,7 +27,6 @@ class FusedRanker:
 
     Args:
         parts: rankers and their weights.
-        new: weights of the parts for users of whom no more than `NEW` items are known, if they differ.
         name: of the mode.
         events: counted with every answer.
 
@@ -40,41 +38,30 @@ class FusedRanker:
         self,
         parts: Sequence[tuple[Ranker, float]],
         *,
-        new: Weights | None = None,
         name: str = "fused",
         events: Mapping[str, int] | None = None,
     ) -> None:
         self.name, self._events = name, events or {}
-        new = new or {}
-        both = [(ranker, weight, new.get(ranker.name, weight)) for ranker, weight in parts]
-        both = [(ranker, weight, other) for ranker, weight, other in both if weight or other]
-        if not both:
+        self._parts = [(ranker, weight) for ranker, weight in parts if weight]
+        if not self._parts:
             raise ConfigError("A fusion needs at least one part with a weight. Give one.")
-        self._parts = [ranker for ranker, _, _ in both]
-        self.pair: tuple[Weights, Weights] = (
-            {ranker.name: weight for ranker, weight, _ in both},
-            {ranker.name: other for ranker, _, other in both},
-        )
-        total = sum(max(abs(weight), abs(other)) for _, weight, other in both)
-        self._decimals = DIGITS - math.floor(math.log10(total))
+        self._decimals = DIGITS - math.floor(math.log10(sum(abs(weight) for _, weight in self._parts)))
 
     @property
-    def weights(self) -> Weights:
-        """Of the parts; `pair` has those for new users, too."""
-        return self.pair[0]
+    def weights(self) -> dict[str, float]:
+        """Of the parts."""
+        return {ranker.name: weight for ranker, weight in self._parts}
 
     @property
     def settings(self) -> dict[str, Any]:
         """Of each part, where it has any."""
-        return {ranker.name: getattr(ranker, "settings", {}) for ranker in self._parts}
+        return {ranker.name: getattr(ranker, "settings", {}) for ranker, _ in self._parts}
 
     def score(self, history: History, candidates: Candidates) -> Scored:
         """All parts' raw scores, and weights that carry the z-scaling."""
         fused = Scored({}, {}, decimals=self._decimals)
         events = Counter(self._events)
-        weights = self.pair[len(history) <= NEW]
-        for ranker in self._parts:
-            weight = weights[ranker.name]
+        for ranker, weight in self._parts:
             scored = ranker.score(history, candidates)
             events.update(scored.events)
             unknown = self._unknown(ranker, candidates)
@@ -94,7 +81,7 @@ class FusedRanker:
 
     def _own(self, ranker: Ranker, scored: Scored) -> Array:
         """A part's whole score, less what is another part of this fusion (an encoder's popularity)."""
-        others = {*self.weights} - {ranker.name}
+        others = {other.name for other, _ in self._parts} - {ranker.name}
         weights = {name: weight for name, weight in scored.weights.items() if name not in others}
         return combine(dataclasses.replace(scored, weights=weights))
 
@@ -106,25 +93,25 @@ class FusedRanker:
 
     def prepare(self, candidates: Candidates) -> None:
         """Let every part do so."""
-        for ranker in self._parts:
+        for ranker, _ in self._parts:
             ranker.prepare(candidates)
 
     @property
     def listwise(self) -> bool:
         """Whether a part is."""
-        return any(is_listwise(ranker) for ranker in self._parts)
+        return any(is_listwise(ranker) for ranker, _ in self._parts)
 
     @property
     def usage(self) -> Usage:
         """Summed over the parts."""
-        found = [getattr(ranker, "usage", None) for ranker in self._parts]
+        found = [getattr(ranker, "usage", None) for ranker, _ in self._parts]
         distinct = {id(usage): usage for usage in found if usage}.values()  # parts may share one model
         return Usage(sum(u.evaluated for u in distinct), sum(u.reused for u in distinct))
 
     @property
     def origin(self) -> Mapping[str, Any]:
         """That of the part with a model."""
-        return {key: value for ranker in self._parts for key, value in ranker.origin.items()}
+        return {key: value for ranker, _ in self._parts for key, value in ranker.origin.items()}
 
 
 def with_means(scored: Scored, unknown: Mask) -> Scored:

@@ -2,16 +2,13 @@
 
 Held-out users choose one of some candidates; what the parts say of these is known. Weights are those of
 `rank/choices.py`, drawn to the fusion's own: a few dozen choices tell how far a domain differs, not what it
-is. The same users are asked by their latest item alone for the weights of new users. That is done only where
-popularity is a part, for it is what weighs otherwise there: an encoder trained in the domain comes with its
-own.
+is.
 """
 
 import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -28,11 +25,10 @@ from llmrec_prompt.rank.building import Rankers
 from llmrec_prompt.rank.choices import Choice, conditional_logit
 from llmrec_prompt.rank.fused import FusedRanker
 from llmrec_prompt.rank.identity import card_facts, code_fingerprint, data_facts
-from llmrec_prompt.rank.weights import Weights
 from llmrec_prompt.types import Item
 
 USERS = 40
-"""Who are asked, at most; each costs what ranking `CANDIDATES` does, twice for weights of new users."""
+"""Who are asked, at most; each costs what ranking `CANDIDATES` does."""
 FEWEST = 10
 """Fewer answers teach nothing."""
 CANDIDATES = 20
@@ -53,12 +49,11 @@ Question = tuple[Sequence[Item], Sequence[Item], int]
 
 
 def learnt_weights(
-    rankers: Rankers, start: Weights, parts: Mapping[str, Ranker]
-) -> tuple[Weights, Weights] | None:
-    """Weights for the parts of a fusion, near those that it starts with, and weights for new users.
+    rankers: Rankers, start: Mapping[str, float], parts: Mapping[str, Ranker]
+) -> dict[str, float] | None:
+    """Weights for the parts of a fusion, near those that it starts with; None where too few users teach any.
 
-    None where too few users teach any. Nobody is asked whom the adapter in force has learnt from. What was
-    learnt is kept on disk.
+    Nobody is asked whom the adapter in force has learnt from. What was learnt is kept on disk.
 
     Raises:
         ConfigError: a negative weight to start with, or a model on a server: no user's history is sent there.
@@ -92,7 +87,7 @@ def can_be_asked(rankers: Rankers, adapter: str | None) -> list[str]:
 
 
 def _facts(
-    rankers: Rankers, start: Weights, parts: Mapping[str, Ranker], users: Sequence[str]
+    rankers: Rankers, start: Mapping[str, float], parts: Mapping[str, Ranker], users: Sequence[str]
 ) -> dict[str, object]:
     """All that weights depend on; names of models and adapters do not count, their hashes do."""
     given = rankers.given
@@ -115,59 +110,38 @@ def _facts(
     }
 
 
-def _kept(path: Path, start: Weights) -> tuple[Weights, Weights] | None:
+def _kept(path: Path, start: Mapping[str, float]) -> dict[str, float] | None:
     """Weights of a file; None if there is none, or it is damaged."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        found, new = json.loads(path.read_text(encoding="utf-8"))
-        if _are_weights(found, start) and _are_weights(new, start):
-            return found, new
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        known = isinstance(found, dict) and list(found) == list(start)
+        if known and all(isinstance(w, float) and 0 <= w < math.inf for w in found.values()):
+            return cast(dict[str, float], found)
     return None
 
 
-def _are_weights(found: object, start: Weights) -> bool:
-    known = isinstance(found, dict) and list(found) == list(start)
-    return known and all(isinstance(w, float) and 0 <= w < math.inf for w in cast(Weights, found).values())
-
-
-def _learn(rankers: Rankers, start: Weights, users: Sequence[str]) -> tuple[Weights, Weights] | None:
+def _learn(rankers: Rankers, start: Mapping[str, float], users: Sequence[str]) -> dict[str, float] | None:
     """Asks users, some at a time, until enough have answered."""
     choices: list[Choice] = []
-    of_new: list[Choice] = []
     for begin in range(0, min(len(users), USERS * ROUNDS), USERS):
         if len(choices) < USERS:
-            more = answers(rankers, list(start), users[begin : begin + USERS], USERS - len(choices))
-            choices, of_new = choices + more[0], of_new + more[1]
-    found = _explaining(choices, start)
-    return (found, _explaining(of_new, start) or found) if found else None
-
-
-def _explaining(choices: Sequence[Choice], start: Weights) -> Weights | None:
-    """Weights that explain some choices; None where there are too few, or the parts explain none of them."""
+            choices += answers(rankers, list(start), users[begin : begin + USERS], USERS - len(choices))
     if len(choices) < FEWEST:
         return None
     weights = conditional_logit(choices, SCALE * np.array(list(start.values())), STRENGTH)
     return dict(zip(start, weights.tolist(), strict=True)) if weights.any() else None
 
 
-def answers(
-    rankers: Rankers, parts: Sequence[str], users: Sequence[str], most: int
-) -> tuple[list[Choice], list[Choice]]:
-    """What some users chose after their whole histories, and after the latest item of these.
-
-    Their last likes are held out of all that the parts know.
-    """
+def answers(rankers: Rankers, parts: Sequence[str], users: Sequence[str], most: int) -> list[Choice]:
+    """What some users chose, their last likes held out of all that the parts know."""
     dataset, seed = rankers.given.dataset, rankers.given.seed + SALT
     split = leave_last_out(dataset, users=None, seed=seed, among=set(users))
-    latest = [replace(case, history=case.history[-1:]) for case in split.cases if "popularity" in parts]
     inner = rankers.over(split.train)
     fusion = FusedRanker([(inner.ranker(part), 1.0) for part in parts])
-    asks = [list(islice(asked(s, inner, seed), most)) for s in (split, replace(split, cases=tuple(latest)))]
-    questions = [*asks[0], *asks[1]]
+    questions = list(islice(asked(split, inner, seed), most))
     fusion.prepare(list({item.item_id: item for _, shown, _ in questions for item in shown}.values()))
-    found = [choice(fusion, parts, q) for q in track(questions, "Learning weights", len(questions))]
-    places = (slice(len(asks[0])), slice(len(asks[0]), None))
-    first, second = ([answer for answer in found[place] if answer] for place in places)
-    return first, second
+    found = (choice(fusion, parts, q) for q in track(questions, "Learning weights", len(questions)))
+    return [answer for answer in found if answer]
 
 
 def asked(split: Split, inner: Rankers, seed: int) -> Iterator[Question]:

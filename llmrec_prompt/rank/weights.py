@@ -5,10 +5,6 @@ from collections.abc import Mapping
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.rank.learnt import learnt_in
 
-Weights = Mapping[str, float]
-"""Part → weight."""
-NEW = 2
-"""Users of whom no more items are known are new; what is popular may say more of them than their history."""
 WEIGHTS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "popularity": 0.25, "co-occurrence": 1.0}
 WITHOUT_LOGS: Mapping[str, float] = {"likelihood": 1.0, "embedding": 1.0, "bm25": 0.5, "encoder": 0.5}
 """Where there are logs, and where there are none, from `eval/tune.py`."""

@@ -87,9 +87,8 @@ def test_the_popularity_weight_is_that_of_the_negatives(shop, cups, tmp_path, op
 
 def test_learnt_weights_stand_in_the_manifest(shop, tmp_path):
     _, manifest = run(shop, tmp_path / "run", rankers=("stacked", "random"))
-    for learnt in manifest["learnt"]:
-        assert learnt.keys() <= manifest["weights"].keys()
-        assert learnt != manifest["weights"]
+    assert manifest["learnt"].keys() <= manifest["weights"].keys()
+    assert manifest["learnt"] != manifest["weights"]
     _, manifest = run(shop, tmp_path / "other", rankers=("fused", "random"))
     assert "learnt" not in manifest
 
