@@ -14,6 +14,8 @@ from llmrec_prompt.types import Item
 TEXTS = ("item_id", "title", "description", "creator", "year")
 LISTS = ("categories", "tags")
 BAD_PRICE = "price that is no number, emptied"
+SIGNED = re.compile(r"[$€£¥]\s*(\d+(?:\.\d+)?|\d{1,3}(?:,\d{3})+(?:\.\d+)?)|(\d+(?:\.\d+)?)\s*[$€£¥]")
+"""A price with its currency's sign; "3,50 €" could be two things and is none."""
 HALVES = re.compile("[\\ud800-\\udfff]")
 """Surrogates without a partner, as where a text was cut within an emoji: Python has them, UTF-8 has not."""
 UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
@@ -77,7 +79,7 @@ def clean_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     fields = {key: value for key, value in row.items() if isinstance(key, str) and key}
     fields |= {key: text(row.get(key)) for key in TEXTS}
     fields |= {key: text_list(row.get(key)) for key in LISTS}
-    fields["price"] = number(row.get("price"))
+    fields["price"] = price(row.get("price"))
     return fields
 
 
@@ -115,3 +117,13 @@ def number(value: object) -> float | None:
     except ValueError:
         return None
     return found if math.isfinite(found) else None
+
+
+def price(value: object) -> float | None:
+    """A number with or without a currency's sign, or None.
+
+    >>> price("$1,234.50"), price("3.50 €"), price("3,50 €"), price("from $3")
+    (1234.5, 3.5, None, None)
+    """
+    found = SIGNED.fullmatch(text(value))
+    return number((found[1] or found[2]).replace(",", "") if found else value)

@@ -181,6 +181,15 @@ def test_item_rows_become_items():
     assert data.report.notes == {"price that is no number, emptied": 1}
 
 
+@pytest.mark.parametrize(
+    ("cell", "value"), [("$3", 3.0), ("£ 1,299.50", 1299.5), ("3.50€", 3.5), ("1,5", None), ("$1,5", None)]
+)
+def test_a_price_may_have_its_currencys_sign(cell, value):
+    data = Dataset.from_rows([{"item_id": "1", "title": "One", "price": cell}])
+    assert data.items[0].price == value
+    assert data.report.notes == ({} if value else {"price that is no number, emptied": 1})
+
+
 def test_item_objects_are_taken_as_they_are():
     item = Item.model_validate({"item_id": "1", "title": "One", "shelf": "top"})
     assert Dataset.from_rows([item]).items == (item,)
