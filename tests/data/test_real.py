@@ -1,6 +1,7 @@
 """Every real data set loads, and its counts are those of its meta.json."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +38,17 @@ def test_counts_and_rule(name):
     assert meta["items"] in (len(data.items), len(rows))
     times = [row.timestamp for row in data.interactions if row.timestamp is not None]
     assert not times or meta["ts_min"] <= min(times) <= max(times) <= meta["ts_max"]
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_page_of_data_sets_counts_as_we_do(name):
+    data = Dataset.load(shared_set(name))
+    liked = sum(1 for _ in data.interactions)
+    counts = f"{len(data.items):,} | {len(data.users):,} | {liked:,} | `{data.fingerprint}` | {data.domain}"
+    assert f"| `{name}` | {counts} |" in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["shakespeare-co", "restaurants-mx"])
