@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adaptation_page import HEAD, Values, merged, rows, title
+from adaptation_page import Values, head, merged, rows, title
 from results import sections
 
 from llmrec_prompt.adapt.histories import Population
@@ -127,7 +127,7 @@ def main() -> None:
             sys.exit(f"{given.data / name} is not there. Say --data FOLDER.")
         for negatives in ("uniform", "popular"):
             found[title(given, name, negatives)] = section(given, name, negatives)
-            write_atomically(given.out, "\n".join([HEAD, *found.values()]))
+            write_atomically(given.out, "\n".join([head(given.out.name), *found.values()]))
             print(f"{name}, {negatives}: written to {given.out}", flush=True)
 
 

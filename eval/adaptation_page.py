@@ -13,7 +13,12 @@ from llmrec_prompt.rank.encoder import weight_of
 Values = dict[str, dict[str, dict[str, float]]]
 """Ranker → user → metric → value."""
 METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@10", "mrr")
-HEAD = """# Results with adapters
+TITLES = {
+    "results-transfer.md": "Results where no adapter was trained",
+    "results-together.md": "Results of adapter and SASRec together",
+}
+"""Of pages; others are "Results with adapters"."""
+HEAD = """# {title}
 
 Every table names the command that rewrites it and its twin with the other negatives.
 
@@ -35,6 +40,11 @@ before it, with later ones held out too; a user counts with their mean.
 Means over users, with 95 % bootstrap intervals; p is from a paired randomisation test against the row that
 its column names. Sampled metrics compare rankers on the same candidates, not over the whole catalogue.
 """
+
+
+def head(page: str) -> str:
+    """What a page of that name says before its tables."""
+    return HEAD.format(title=TITLES.get(page, "Results with adapters"))
 
 
 def title(given: argparse.Namespace, name: str, negatives: str) -> str:

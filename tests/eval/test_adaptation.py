@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import adaptation
 import pytest
-from adaptation_page import METRICS, command, merged
+from adaptation_page import METRICS, command, head, merged
 
 from llmrec_prompt import Dataset
 from llmrec_prompt.adapters import find
@@ -120,3 +120,9 @@ def test_who_was_asked_about_the_last_items_alone_is_in_no_table_over_several():
     all_of, half_of, none_of = (dict.fromkeys(METRICS, value) for value in (1.0, 0.5, 0.0))
     last = {"a": {"u": all_of, "v": half_of}, "slow": {"u": all_of}}
     assert merged([last, {"a": {"u": none_of}}]) == {"a": {"u": half_of, "v": half_of}}
+
+
+@pytest.mark.parametrize("name", ["adaptation", "transfer", "together"])
+def test_pages_begin_as_they_would_be_written_now(name):
+    page = Path(__file__).parents[2] / "docs" / f"results-{name}.md"
+    assert page.read_text(encoding="utf-8").startswith(head(page.name))
