@@ -1,10 +1,10 @@
 """Write docs/results.md from suites that were run.
 
     export LLMREC_PRECISION=bf16
-    for suite in zero_shot cold_start adapters catalogue; do
+    for suite in cold_domain zero_shot cold_start adapters catalogue; do
       llmrec eval run eval/suites/$suite.yaml --set 'models=[hf:smollm2]' --resume
     done
-    python eval/results.py runs/zero-shot runs/cold-start runs/adapters runs/catalogue
+    python eval/results.py runs/cold-domain runs/zero-shot runs/cold-start runs/adapters runs/catalogue
 
 The packaged `smollm2` (llama.cpp) takes some three times as long on a CPU that multiplies bfloat16; how far
 engines agree is in docs/backends.md. The networks of adapters.yaml (`sasrec`, `lstm`) take an hour to fit on

@@ -23,10 +23,11 @@ from llmrec_prompt.rank import (
     in_words,
     learnt_weights,
     leave_one_out,
+    needs_history,
     rank,
 )
 from llmrec_prompt.retrieve import Retriever
-from llmrec_prompt.scorers import Ingredients
+from llmrec_prompt.scorers import NEED_NO_HISTORY, Ingredients
 from llmrec_prompt.settings import Settings, shown_fields
 from llmrec_prompt.templates import Domain, HistoryPrompt, Prompter, load_domain
 from llmrec_prompt.types import Item, Ranking
@@ -167,14 +168,15 @@ class Recommender:
 
         Args:
             history: titles, ids or items, oldest first. A title that is not in the catalogue is used as
-                typed and counted (event `typed_as_is`).
+                typed and counted (event `typed_as_is`). An empty one is a user of whom nothing is known, whom
+                modes such as `popularity` answer (event `no_history`).
             user: instead of a history, a user whose history it is.
             k: how many lines.
             explain: add reasons by leaving history items out.
             exclude_consumed: overrides the setting.
 
         Raises:
-            DataError: no history, an empty one, or nothing left to recommend.
+            DataError: no history, an empty one where the mode needs one, or nothing left to recommend.
             UnknownName: no such user.
         """
         if not isinstance(k, Integral) or k < 1:
@@ -240,7 +242,7 @@ class Recommender:
         """The items of a history given as entries or by user.
 
         Raises:
-            DataError: neither or both are given, or the history is empty.
+            DataError: neither or both are given, or the history is empty and the mode needs one.
             UnknownName: no such user.
         """
         return self._asked(entries, user)[0]
@@ -254,9 +256,12 @@ class Recommender:
             user = str(user)  # ids are texts, but a table may have numbers
             return list(self.dataset.history_items(user)), Request(user, domain, seed)
         items, events = self._entries.read(() if entries is None else entries, "history", near=True)
-        if not items:
-            raise DataError("The history is empty. Give at least one title, id or item.")
-        return items, Request(None, domain, seed, dict(events))
+        if not items and needs_history(self.mode):
+            raise DataError(
+                f"The history is empty, of which mode {self.mode} can say nothing. Give at least one title, "
+                f"id or item, or another mode: {', '.join(NEED_NO_HISTORY)}."
+            )
+        return items, Request(None, domain, seed, {**events, **({} if items else {"no_history": 1})})
 
     def _retrieve(self, history: list[Item], exclude: Collection[str], *, at_least: int = 1) -> list[Item]:
         self.ranker_of(self.mode)  # a model that is not here is an error before a catalogue is indexed

@@ -209,6 +209,19 @@ def test_recommenders_share_a_model_each_with_its_own_adapter(adapters):
         assert recs[name].recommend(user="u1").recommendations == cold[name]
 
 
+def test_modes_that_need_no_history_answer_for_a_user_of_whom_nothing_is_known():
+    rec = Recommender(shop(), model="fake:overlap", embedder="backend", mode="popularity")
+    ranking = rec.recommend([], k=3)
+    counts = rec.dataset.popularity()
+    found = [counts[rec.dataset.index[line.item_id]] for line in ranking.recommendations]
+    assert found == sorted(counts, reverse=True)[:3]
+    assert ranking.provenance.events["no_history"] == 1
+    assert "no_history" not in rec.recommend(["red cup"]).provenance.events
+    assert rec.rank([], candidates=["red cup", "blue lamp"]).provenance.events["no_history"] == 1
+    with pytest.raises(DataError, match=r"mode bm25\+popularity can say nothing.*mode: lstm, popularity"):
+        Recommender(rec.dataset, model="fake:overlap", mode="bm25+popularity").recommend([])
+
+
 def test_explain_names_the_history_item_behind_a_candidate():
     rec = Recommender(shop(), model="fake:overlap", embedder="backend", mode="embedding")
     reasons = rec.explain(["red cup", "blue lamp"], "blue chair")

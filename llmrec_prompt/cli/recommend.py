@@ -46,7 +46,7 @@ def recommend(
     rec = Recommender(
         data, domain=domain, model=model, mode=mode, adapter=adapter, candidates=retrieve, **settings
     )
-    show_matches(rec, history)
+    show_matches(rec, history := known(history, user))
     with progress():
         ranking = rec.recommend(history, user=user, k=k, explain=explain, exclude_consumed=not consumed)
     show_prompt(rec, history, user, verbose)
@@ -87,7 +87,7 @@ def rank(
     settings: dict[str, Any] = {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
     settings["hosted"] = o.leave(hosted, base_url, hosted_settings)
     rec = Recommender(data, domain=domain, model=model, mode=mode, adapter=adapter, **settings)
-    show_matches(rec, history)
+    show_matches(rec, history := known(history, user))
     chosen = read_candidates(candidates, candidates_file)
     show_matches(rec, chosen, near=False)
     with progress():
@@ -96,6 +96,11 @@ def rank(
     print_ranking(ranking, as_json=as_json)
     if explain:
         say_why_without(ranking, len(rec.history(history, user=user)))
+
+
+def known(history: list[str] | None, user: str | None) -> list[str] | None:
+    """The typed history; where neither that nor a user is given, one of whom nothing is known."""
+    return history or ([] if user is None else None)
 
 
 def say_why_without(ranking: Ranking, seen: int) -> None:

@@ -10,7 +10,7 @@ from llmrec_prompt.rank.label import LabelRanker
 from llmrec_prompt.rank.likelihood import LikelihoodRanker
 from llmrec_prompt.rank.listed import ListedRanker
 from llmrec_prompt.rank.many import in_order, rank_many
-from llmrec_prompt.rank.modes import MODES, check_mode, parts_of
+from llmrec_prompt.rank.modes import MODES, check_mode, needs_history, parts_of
 from llmrec_prompt.rank.order import Order, put_in_order, rank
 from llmrec_prompt.rank.priors import SOURCES, calibration_histories
 from llmrec_prompt.rank.retrieved import RetrievedRanker
@@ -49,6 +49,7 @@ __all__ = [
     "in_words",
     "learnt_weights",
     "leave_one_out",
+    "needs_history",
     "parts_of",
     "put_in_order",
     "rank",

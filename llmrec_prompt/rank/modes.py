@@ -1,7 +1,7 @@
 """What modes are called: one way of ranking each, or several added up."""
 
 from llmrec_prompt.errors import ConfigError, UnknownName
-from llmrec_prompt.scorers import SCORERS
+from llmrec_prompt.scorers import NEED_NO_HISTORY, SCORERS
 
 ASKING = ("label", "listed", "yes_no")
 """Modes that put a question about the candidates to the model."""
@@ -18,6 +18,15 @@ def parts_of(mode: str) -> tuple[str, ...]:
     (('encoder', 'sasrec'), ())
     """
     return tuple(mode.split("+")) if "+" in mode else ()
+
+
+def needs_history(mode: str) -> bool:
+    """Whether a mode has nothing to say of a user of whom nothing is known.
+
+    >>> needs_history("fused"), needs_history("popularity"), needs_history("bm25+popularity")
+    (True, False, True)
+    """
+    return not {*(parts_of(mode) or (mode,))} <= {*NEED_NO_HISTORY}
 
 
 def check_mode(mode: str, kind: str = "mode") -> None:

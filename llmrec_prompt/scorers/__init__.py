@@ -13,7 +13,19 @@ from llmrec_prompt.templates import Prompter
 EMBEDDERS = ("auto", "backend", "minilm")
 NEED_LOGS = ("als", "bpr", "co-occurrence", "item-knn", "lstm", "popularity", "recency", "sasrec")
 
-__all__ = ["EMBEDDERS", "NEED_LOGS", "SCORERS", "Ingredients", "Scorer", "Scores", "build_scorer"]
+NEED_NO_HISTORY = ("lstm", "popularity", "random", "recency", "sasrec")
+"""What has an answer for a user of whom nothing is known."""
+
+__all__ = [
+    "EMBEDDERS",
+    "NEED_LOGS",
+    "NEED_NO_HISTORY",
+    "SCORERS",
+    "Ingredients",
+    "Scorer",
+    "Scores",
+    "build_scorer",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,13 @@ def test_recommend_for_a_user_leaves_out_what_was_consumed(llmrec):
     assert len(again.json["recommendations"]) == everything
 
 
+def test_popularity_answers_for_a_user_of_whom_nothing_is_known(llmrec):
+    done = llmrec("recommend", "--data", "sample:movies", "--mode", "popularity", "-k", 2, "--json")
+    assert [r["rank"] for r in done.json["recommendations"]] == [1, 2]
+    assert done.json["user"] is None
+    assert done.json["provenance"]["events"]["no_history"] == 1
+
+
 def test_rank_gives_a_full_order_with_reasons(llmrec, tmp_path):
     file = tmp_path / "candidates.txt"
     file.write_text("Blade Runner\n\nCasablanca\n")
@@ -146,7 +153,7 @@ BAD = [
     (["--data", "{}/empty", "--history", "x"], "empty"),
     (["--data", "{}/nowhere", "--history", "x"], "nowhere"),
     (["--data", "{}/good", "--user", "77"], "Unknown user '77'"),
-    (["--data", "{}/good"], "Give either a history or a user"),
+    (["--data", "{}/good"], "The history is empty, of which mode auto can say nothing"),
     (["--data", "{}/good", "--history", " "], "empty text"),
     (["--data", "{}/good", "--history", "a", "--model", "smollm3"], "Did you mean 'smollm2'?"),
     (["--data", "{}/good", "--history", "a", "--model", "llama:/no/such.gguf"], "does not exist"),
