@@ -8,9 +8,9 @@
 
 The packaged `smollm2` (llama.cpp) takes some three times as long on a CPU that multiplies bfloat16; how far
 engines agree is in docs/backends.md. The networks of adapters.yaml (`sasrec`, `lstm`) take an hour to fit on
-two cores, once: they are kept in the cache. The section `adapters` was last run in single precision, on a CPU
-without bfloat16 (a good hour and a half on two cores). `zero-shot` took half an hour and
-`catalogue` 15 minutes on one core with bfloat16.
+two cores, once: they are kept in the cache. The sections `adapters` and `cold-domain` were last run in single
+precision, on a CPU without bfloat16 (a good hour and a half, and an hour, on two cores). `zero-shot` took
+half an hour and `catalogue` 15 minutes on one core with bfloat16.
 
 A call renews the sections of the suites it is given and leaves the others as they are. Every number in
 docs/results.md is read from the rows of those runs; their report.html shows more.

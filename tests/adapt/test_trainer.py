@@ -33,7 +33,7 @@ def go(tiny, ring, folder, judge, precision="fp32", **changes):
     recipe = Recipe.parse({"base": f"hf:{tiny}", "precision": precision, "stages": [stage]})
     made = bench(tiny, {"encode": 1.0}, [source(ring)], steps=recipe.stages[0].steps, batch=4)
     options = {"recipe": recipe, "stage": recipe.stages[0], "folder": folder}
-    rows = run(made.module, made.lessons, judge, **options)
+    rows = run(made.course.module, made.lessons, judge, **options)
     return [row["step"] for row in rows if "eval_ndcg@10" in row]
 
 

@@ -99,14 +99,14 @@ def test_an_unlabelled_target_takes_part_in_nothing_else(tiny, groups, tmp_path)
     sources = [source(groups), source(target, labelled=False, validation=0)]
     given = bench(tiny, {"encode": 1, "adversarial": 0.1}, sources, steps=40, batch=8)
     shown = []
-    loss = given.module.objectives["encode"].loss
-    given.module.objectives["encode"].loss = lambda s, i, *rest: shown.append(i) or loss(s, i, *rest)
+    loss = given.course.module.objectives["encode"].loss
+    given.course.module.objectives["encode"].loss = lambda s, i, *rest: shown.append(i) or loss(s, i, *rest)
     before = quality(given)
     learn(given, lr=3e-3)
     assert set(shown) == {0}
     assert {tuple(p.source for p in given.lessons[i].parts) for i in range(40)} == {(0, 1)}
     assert quality(given) > before
-    assert 0 < given.module.last["adversarial"] < 2
+    assert 0 < given.course.module.last["adversarial"] < 2
 
 
 def test_the_loss_is_exact_under_autocast():

@@ -39,7 +39,7 @@ def share_right(given):
     population, texts = given.sources[0]
     held_out = copy.copy(population)
     held_out.users = seeded_order(list(population.dataset.users), 0)[:20]
-    draw, objective = Draw(population, 2, 99), given.module.objective
+    draw, objective = Draw(population, 2, 99), given.course.module.objective
     questions = [draw(w, (i,)) for i, w in enumerate(positions(held_out, texts, 1))]
     return np.mean([int(np.argmax(objective.scores(0, q))) == q.answer for q in questions])
 

@@ -88,4 +88,4 @@ def test_a_folder_of_items_is_enough(tiny, bare):
     given = bench(tiny, {"catalogue": 1}, [source(bare)], steps=2, batch=4)
     assert given.evaluate is None
     assert given.course.mode == "encoder"
-    assert torch.isfinite(given.module(given.lessons[0])["loss"])
+    assert torch.isfinite(given.course.module(given.lessons[0])["loss"])

@@ -27,12 +27,12 @@ def test_beside_encode_both_losses_fall_from_one_forward(tiny, ring):
     calls = []
     states = given.network.states
     given.network.__dict__["states"] = lambda *a, **o: calls.append(len(a[0])) or states(*a, **o)
-    given.module(given.lessons[0])
-    first = dict(given.module.last)
+    given.course.module(given.lessons[0])
+    first = dict(given.course.module.last)
     histories = [size for size in calls if size == len(given.lessons[0].parts[0].windows)]
     assert len(histories) == 1
     learn(given)
-    assert all(given.module.last[name] < 0.7 * first[name] for name in ("encode", "next_item"))
+    assert all(given.course.module.last[name] < 0.7 * first[name] for name in ("encode", "next_item"))
     assert given.course.mode == "encoder"
 
 

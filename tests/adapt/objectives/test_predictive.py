@@ -75,7 +75,7 @@ def test_it_falls_on_planted_histories_and_helps_more_than_on_scrambled_ones(tin
 @pytest.mark.hf
 def test_nothing_but_lora_is_published(tiny, ring):
     given = bench(tiny, {"predictive": 1}, [ring], steps=1)
-    own = {name for name, _ in given.module.named_parameters() if name.startswith("objectives.")}
+    own = {name for name, _ in given.course.module.named_parameters() if name.startswith("objectives.")}
     assert own == {"objectives.predictive.ahead", "objectives.predictive.log_scale"}
     assert all("lora_" in name for name, _ in given.network.trainable)
     assert given.course.mode == "encoder"
