@@ -1,8 +1,9 @@
-"""What to expect, on one screen: the README's table and picture, out of the result pages.
+"""What to expect, on one screen: the README's tables and picture, out of the result pages.
 
     python eval/glance.py --picture docs/glance.svg
 
-Nothing is measured here: docs/results-adaptation.md and docs/results-transfer.md name the commands.
+Nothing is measured here: docs/results-adaptation.md, docs/results-transfer.md and eval/results.py name the
+commands.
 """
 
 import argparse
@@ -28,6 +29,25 @@ RANKERS = {
     "adapter, `stacked`": "stacked",
 }
 """Column → the ranker's name on the page; the adapter's depends on the row."""
+NO_LOGS = {
+    "movies": "movielens-small",
+    "shopping": "online-retail",
+    "games": "ifdb",
+    "books": "shakespeare-co",
+    "news, in German": "nemig-de",
+    "restaurants": "restaurants-mx",
+    "posts on quantum computing": "se-quantum",
+}
+"""Row of the table without logs → data set."""
+TEXT = {
+    "guessing": "random",
+    "BM25": "bm25",
+    "MiniLM": "embedding",
+    "SmolLM2 alone": "likelihood",
+    "`auto`": "fused",
+    "`auto`, general adapter": "fused · smollm2-general",
+}
+"""Column of that table → ranker."""
 BAR = 0.11
 """Width of a bar where groups are one apart."""
 Cell = tuple[float, float, float]
@@ -63,6 +83,23 @@ def table(found: dict[str, dict[str, dict[str, Cell]]]) -> str:
             both.append(" / ".join(_shown(value, top) for value, top in values) if values[0][0] else "–")
         lines.append(f"| {row} | {' | '.join(both)} |")
     return "\n".join(lines)
+
+
+def without_logs() -> str:
+    """Markdown: the section `cold-domain` of docs/results.md at a glance, the best of a row in bold."""
+    section = (DOCS / "results.md").read_text(encoding="utf-8").split("\n## cold-domain\n")[1]
+    names, _, *exams = [row.strip("| \n").split(" | ") for row in section.split("\n\n")[1].splitlines()]
+    of = {exam[0].split(":")[0]: dict(zip(names, exam, strict=True)) for exam in exams}
+    lines = [f"| NDCG@10 | {' | '.join(TEXT)} |", "|---|" + "---|" * len(TEXT)]
+    for row, data in NO_LOGS.items():
+        found = {column: of[data][ranker].strip("*") for column, ranker in TEXT.items()}
+        best = max(number for number in found.values() if number != "–")
+        lines.append(f"| {row} | {' | '.join(_short(found[c], best) for c in TEXT)} |")
+    return "\n".join(lines)
+
+
+def _short(number: str, best: str) -> str:
+    return f"**{number.lstrip('0')}**" if number == best else number.lstrip("0")
 
 
 def _shown(value: Cell | None, best: Cell) -> str:
@@ -101,6 +138,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("--picture", type=Path, help="where to draw it (extra train)")
     given = parser.parse_args()
-    print(table(read()))
+    print(table(read()), without_logs(), sep="\n\n")
     if given.picture:
         draw(read(), given.picture)
