@@ -47,7 +47,7 @@ from llmrec_prompt.types import Item
 TESTED = {"restaurants-mx": 40, "se-quantum": 40}
 """Users of leave-last-out; 200 in the larger sets."""
 COLD = 60
-"""Users of each cold protocol."""
+"""Users of each cold protocol, at most."""
 SETS = (
     "movielens-small",
     "online-retail",
@@ -130,7 +130,7 @@ def questions_of(given: argparse.Namespace, name: str, dataset: Dataset) -> tupl
 
 
 def tested_users(name: str, dataset: Dataset) -> set[str]:
-    """Whom any suite or eval/adaptation.py asks."""
+    """Whom any suite asks."""
     longest = max(COLD_LENGTHS)
     splits = (
         leave_last_out(dataset, users=TESTED.get(name, 200), seed=0),
