@@ -98,7 +98,7 @@ def run(
     check_trackers(tracker or [])
     context.with_resource(hosting(o.leave(hosted, base_url, hosted_settings)))
     asked = suite_of(context, suite, changes or []) if suite else plan_of(context.params)
-    carry_out(asked, context.params)
+    carry_out(asked, {**context.params, "out": out})
 
 
 def carry_out(asked: Suite | Plan, given: Mapping[str, Any]) -> None:
