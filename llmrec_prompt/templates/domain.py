@@ -12,6 +12,8 @@ from llmrec_prompt.errors import ConfigError, TemplateError, UnknownName
 from llmrec_prompt.types import complaints
 
 _ROOM = Path(__file__).parent.parent
+BUILT_IN = (_ROOM / "prompts", _ROOM.parent / "prompts")
+"""Where the package's own domains lie: in it, or beside it in the repository."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -80,7 +82,7 @@ def search_path(explicit: Path | None = None) -> list[Path]:
     """
     if explicit is not None and not explicit.is_dir():
         raise TemplateError(f"There is no folder of templates at {explicit}.")
-    places = [explicit, Path("prompts"), _ROOM / "prompts", _ROOM.parent / "prompts"]
+    places = [explicit, Path("prompts"), *BUILT_IN]
     found: dict[Path, Path] = {}
     for place in places:
         if place is not None and place.is_dir():

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FileSystemLoader, meta
+from jinja2 import meta
 from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.exceptions import TemplateNotFound, TemplateSyntaxError
 
@@ -17,7 +17,8 @@ from llmrec_prompt.data.normalise import Scaler
 from llmrec_prompt.data.titles import natural_title
 from llmrec_prompt.errors import TemplateError
 from llmrec_prompt.templates import sanitise
-from llmrec_prompt.templates.domain import Domain, search_path
+from llmrec_prompt.templates.domain import BUILT_IN, Domain, search_path
+from llmrec_prompt.templates.folders import Folders
 from llmrec_prompt.templates.sandbox import Sandbox
 from llmrec_prompt.types import Item
 
@@ -69,7 +70,7 @@ class Prompter:
         self._fields = None if fields is None else frozenset(fields)
         self._own_language = domain.language
         self._search = search_path(prompts)
-        self._sandbox = Sandbox(FileSystemLoader(self._search))
+        self._sandbox = Sandbox(Folders(self._search, trusted=BUILT_IN))
         self._scalers = {f: Scaler.fit(catalogue, f, method=m) for f, m in self.domain.numeric.items()}
         self._words = {k: getattr(self.domain, k) for k in ("noun", "nouns", "person", "verb", "interests")}
         self._history_name, self._about_name, self._item_name = map(self._resolve, FILES[:3])

@@ -1,14 +1,14 @@
 """A Jinja environment in which a template can do no harm: no side effects, bounded size and time.
 
-Jinja's own sandbox guards attributes and mutation but neither time nor memory, so loops check a deadline,
-`range` is short, output ends early, and what can blow a value up (repetition, some methods, big arguments
-of filters, joining and nesting over and over) is refused.
+Jinja's own sandbox guards attributes and mutation but neither time nor memory, so whatever can run often
+checks a deadline, `range` is short, output ends early, and what can blow a value up (repetition, some
+methods, big arguments of filters, joining and nesting over and over) is refused.
 """
 
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from jinja2 import BaseLoader, StrictUndefined, Template, nodes, pass_environment
@@ -22,6 +22,8 @@ from llmrec_prompt.errors import TemplateError, did_you_mean
 
 MAX_OUTPUT = 64_000
 """Characters a template may write."""
+MAX_PRINTED = 10 * MAX_OUTPUT
+"""Characters of values it may print, all that is captured and printed again counted anew."""
 MAX_SECONDS = 2.0
 """Time a template may take."""
 MAX_RANGE = 1_000
@@ -42,7 +44,10 @@ TEXT_FILTERS = {
     "capitalize", "lower", "replace", "string", "title", "trim", "truncate", "upper", "wordcount",
 }  # fmt: skip
 """Those that make a text of whatever they are given, also of a value that is missing."""
-FAULTS = (JinjaError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+FAULTS = (
+    JinjaError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, SyntaxError,
+)  # fmt: skip
+"""What a template can bring about. Python's own SyntaxError comes of too many loops in each other."""
 
 
 class Unknown(StrictUndefined):
@@ -67,6 +72,7 @@ class _Run(threading.local):
 
     deadline = 0.0
     missing = 0
+    printed = 0
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -90,7 +96,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         )
         known: dict[str, Any] = {**self.filters, "join": _join}
         known |= {name: _of_text(known[name], self.shown) for name in TEXT_FILTERS}
-        self.filters = {name: _bounded(f) for name, f in known.items() if name in FILTERS}
+        self.filters = {name: _bounded(f, self.tick) for name, f in known.items() if name in FILTERS}
+        self.tests = {name: _ticking(test, self.tick) for name, test in self.tests.items()}
         self.globals = {"range": _short_range}
         self._snippets: dict[str, Template] = {}
 
@@ -98,9 +105,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Put a look at the clock into the body of all that can run often, and bounds around new values."""
         tree: nodes.Template = _Bounds().visit(super()._parse(source, name, filename))
         block: Any
-        for block in tree.find_all((nodes.For, nodes.Macro, nodes.Block)):
+        for block in (tree, *tree.find_all((nodes.For, nodes.Macro, nodes.Block))):  # a file may include itself
             call = nodes.Call(nodes.EnvironmentAttribute("tick"), [], [], None, None)
             block.body.insert(0, nodes.ExprStmt(call).set_lineno(block.lineno))
+            if getattr(block, "test", None):
+                block.test = nodes.And(call, block.test).set_lineno(block.lineno)
         tree.set_environment(self)
         return tree
 
@@ -109,17 +118,22 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Missing values that the latest run of this thread printed."""
         return self._own.missing
 
-    def tick(self) -> None:
-        """Look at the clock."""
+    def tick(self) -> bool:
+        """Look at the clock; true, so that it can stand in a condition."""
         if time.monotonic() > self._own.deadline:
             raise SecurityError(f"it takes longer than {MAX_SECONDS:g} s")
+        return True
 
     def shown(self, value: Any) -> Any:
         """What is printed of a value: the word None says nothing of an item, so what is missing is empty."""
-        if value is not None:
-            return value
-        self._own.missing += 1
-        return ""
+        if value is None:
+            self._own.missing += 1
+            return ""
+        if isinstance(value, str):
+            self._own.printed += len(value)
+            if self._own.printed > MAX_PRINTED:
+                raise SecurityError(f"it prints more than {MAX_PRINTED} characters, those of macros among them")
+        return value
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Arithmetic, but no repetition of texts, no big powers, no endless joining."""
@@ -136,7 +150,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     @staticmethod
     def concat(parts: Iterable[str]) -> str:
         """What Jinja joins captured output with (macros, `{% set %}` blocks)."""
-        return str(bounded_value("".join(parts), MAX_OUTPUT))
+        return "".join(_measured(parts, MAX_OUTPUT))
 
     @staticmethod
     def bounded(value: Any) -> Any:
@@ -166,16 +180,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         Raises:
             TemplateError: missing, malformed, undefined variable, or over the limits; in one line.
         """
-        self._own.deadline, self._own.missing = time.monotonic() + MAX_SECONDS, 0
-        parts: list[str] = []
-        size = 0
+        self._own.deadline = time.monotonic() + MAX_SECONDS
+        self._own.missing = self._own.printed = 0
         try:
             template = self.get_template(name) if source is None else self._compiled(source)
-            for part in template.generate(variables):
-                size += len(part)
-                if size > MAX_OUTPUT:
-                    raise SecurityError(f"it writes more than {MAX_OUTPUT} characters")
-                parts.append(part)
+            return "".join(_measured(template.generate(variables), MAX_OUTPUT, "it writes"))
         except UndefinedError as error:
             message = str(error).rstrip(".")
             known = f" Variables there are: {', '.join(sorted(variables))}."
@@ -187,7 +196,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
             line = f", line {number}" if number else ""
             message = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             raise TemplateError(f"Template {name!r}{line}: {message}.") from error
-        return "".join(parts)
 
 
 class _Bounds(NodeTransformer):
@@ -214,7 +222,7 @@ def _join(sandbox: Sandbox, value: Iterable[Any], d: str = "", attribute: str | 
     """Jinja's `join`, in which what is missing is as empty as it is where it stands alone."""
     if attribute is not None:
         value = map(make_attrgetter(sandbox, attribute), value)
-    return str(d).join(str(sandbox.shown(one)) for one in value)
+    return str(d).join(_measured((str(sandbox.shown(one)) for one in value), MAX_OUTPUT))
 
 
 def _of_text(filter_: Callable[..., Any], shown: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -228,12 +236,23 @@ def _of_text(filter_: Callable[..., Any], shown: Callable[[Any], Any]) -> Callab
     return of_text
 
 
-def _bounded(filter_: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, with small arguments only and no long texts as its answer."""
+def _ticking(test: Callable[..., bool], tick: Callable[[], bool]) -> Callable[..., bool]:
+    """The test, with a look at the clock: `select` asks it of every value."""
+
+    @functools.wraps(test)
+    def ticking(*arguments: Any, **named: Any) -> bool:
+        return tick() and test(*arguments, **named)
+
+    return ticking
+
+
+def _bounded(filter_: Callable[..., Any], tick: Callable[[], bool]) -> Callable[..., Any]:
+    """The filter, with small arguments only, and no long texts or many of them as its answer."""
     own = 2 if hasattr(filter_, "jinja_pass_arg") else 1
 
     @functools.wraps(filter_)
     def bounded(*arguments: Any, **named: Any) -> Any:
+        tick()
         for argument in (*arguments[own:], *named.values()):
             if isinstance(argument, int | float):
                 if abs(argument) > MAX_ARGUMENT:
@@ -241,9 +260,21 @@ def _bounded(filter_: Callable[..., Any]) -> Callable[..., Any]:
             else:
                 bounded_value(argument, MAX_ARGUMENT)
         answer = filter_(*arguments, **named)
+        if isinstance(answer, Iterator):  # of `map` and its kin
+            return _measured(answer, MAX_VALUE)
         return bounded_value(answer, MAX_OUTPUT) if isinstance(answer, str) else answer
 
     return bounded
+
+
+def _measured(values: Iterable[Any], limit: int, what: str = "it makes a value of") -> Iterator[Any]:
+    """The values one by one, as long as their lengths add up to no more than the limit."""
+    size = 0
+    for value in values:
+        size += len(value) if isinstance(value, str) else 1
+        if size > limit:
+            raise SecurityError(f"{what} more than {limit} characters")
+        yield value
 
 
 def bounded_value(value: Any, limit: int = MAX_VALUE) -> Any:

@@ -10,6 +10,7 @@ FILES = {
     "good": "Hello {{ name }}\n",
     "broken": "line one\n{{ a b }}\n",
     "lost": '{% include "nowhere.j2" %}',
+    "twice": '{% set n = n - 1 %}{% if n %}{% include "twice" %}{% include "twice" %}{% endif %}',
 }
 
 
@@ -30,7 +31,15 @@ LOOPS = "{% for a in range(1000) %}" * 4 + "{% endfor %}" * 4
 DOUBLE_BLOCK = "{% set a %}{{ a }}{{ a }}{% endset %}"
 MACRO = "{% macro m(x) %}{{ x }}{{ x }}{% endmacro %}"
 TWICE = "{{% block b{} %}}{{{{ self.b{}() }}}}{{{{ self.b{}() }}}}{{% endblock %}}"
+LONG = "{% set k = 'aaaaaaaaaa'|replace('a', 'aaaaaaaaaa')|replace('a', 'aaaaaaaaaa') %}"
+MANY = "{% for i in range(1000) %}{% for j in range(1000) %}{{ k }}{% endfor %}{% endfor %}"
+BIG = "{% set big = range(1000)|list %}" + "{% set big = big + big %}" * 6
 BOMBS = {
+    "captured": LONG + "{% set a %}" + MANY + "{% endset %}{{ a|length }}",
+    "captured by a macro": LONG + "{% macro m() %}" + MANY + "{% endmacro %}{{ m() }}",
+    "replacing in a list": LONG + BIG + "{{ big|map('replace', '1', k)|list|length }}",
+    "replacing and joining": LONG + BIG + "{{ big|map('replace', '1', k)|join|length }}",
+    "too many loops in each other": "{% for a in [1] %}" * 25 + "{% endfor %}" * 25,
     "repeated text": "{{ 'a' * 10**9 }}",
     "repeated text, small exponent": "{{ 'a' * 1000000000 }}",
     "repeated list": "{{ [1] * 1000000000 }}",
@@ -67,9 +76,9 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_harm_is_refused_at_once(name):
-    begin = time.monotonic()
+    begin = time.thread_time()  # others may keep the processor busy
     refusal(BOMBS[name], x="text")
-    assert time.monotonic() - begin < 1.5
+    assert time.thread_time() - begin < 1.5
 
 
 @pytest.mark.parametrize(
@@ -79,8 +88,11 @@ def test_harm_is_refused_at_once(name):
         "{% set tick__ = ''.lower %}" + LOOPS,
         "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(100) }}",
         "".join(TWICE.format(n, n + 1, n + 1) for n in range(60)) + "{% block b60 %}{% endblock %}",
+        '{% set n = 60 %}{% include "twice" %}',
+        BIG + "{% for x in big if -1 in big %}{{ x }}{% endfor %}",
+        BIG + "{{ big|select('lt', big|min)|list }}" * 10 + "{% for x in big %}{{ big|reject('in', big)|list }}{% endfor %}",
     ],
-    ids=["loops", "loops with a look-alike of the clock", "macros", "blocks"],
+    ids=["loops", "loops with a look-alike of the clock", "macros", "blocks", "includes", "conditions", "tests"],
 )  # fmt: skip
 def test_a_slow_template_is_stopped(source):
     begin = time.monotonic()
