@@ -159,9 +159,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     path = path.resolve() if path.is_symlink() else path
     partial = _beside(path)
     try:
+        if path.exists():
+            partial.touch(path.stat().st_mode & 0o777)  # who could not read it shall not read this meanwhile
         yield partial
         if path.exists():
-            partial.chmod(path.stat().st_mode & 0o7777)  # who could not read it shall not read it now
+            partial.chmod(path.stat().st_mode & 0o7777)  # nor now; some writers make the file anew
         partial.replace(path)
     finally:
         with contextlib.suppress(OSError):

@@ -60,13 +60,16 @@ class AdapterError(LlmrecError):
 
 
 class UnknownName(LlmrecError):
-    """A name nobody registered."""
+    """A name nobody registered. Of private names the message tells how many there are, and none."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, private: bool = False) -> None:
+        self.kind, self.name = kind, name
         names = sorted(known)
+        if private:
+            super().__init__(f"Unknown {kind} {name!r}; there are {len(names)}. Check the id.")
+            return
         shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
         super().__init__(f"Unknown {kind} {name!r}.{did_you_mean(name, names)} Available: {shown or 'none'}.")
-        self.kind, self.name = kind, name
 
 
 class Unsupported(LlmrecError):

@@ -231,3 +231,11 @@ def test_a_file_that_was_there_keeps_its_mode_and_a_link_its_place(tmp_path):
     write_atomically(link, "two")
     assert link.is_symlink()
     assert (own.read_text(), own.stat().st_mode & 0o777) == ("two", 0o600)
+
+
+def test_a_private_file_is_private_while_it_is_written(tmp_path):
+    own = tmp_path / "own.txt"
+    own.touch(mode=0o600)
+    with whole_file(own) as partial:
+        partial.write_text("two")
+        assert partial.stat().st_mode & 0o777 == 0o600

@@ -1,16 +1,15 @@
 """Candidate lists for evaluation: a target among sampled negatives, or lists read from a file."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmrec_prompt.data.dataset import Dataset
-from llmrec_prompt.data.files import read_lines
+from llmrec_prompt.data.files import parse_json, read_lines
 from llmrec_prompt.data.splits import Case, Split
 from llmrec_prompt.errors import ConfigError, DataError
 
@@ -161,9 +160,9 @@ def _parse_tab(line: str, where: str) -> tuple[str, tuple[str, ...]]:
 
 def _parse_json(line: str, where: str) -> tuple[str, tuple[str, ...]]:
     try:
-        row: Any = json.loads(line)
+        row = parse_json(line)
         user, ids = row["user"], row["candidates"]
-    except (ValueError, KeyError) as exc:
+    except (ValueError, KeyError, TypeError) as exc:
         raise DataError(f'{where}: expected JSON with "user" and "candidates"; found {line[:60]!r}.') from exc
     if not isinstance(ids, list) or not ids:
         raise DataError(f'{where}: "candidates" is {ids!r}; expected a list of item ids.')

@@ -20,8 +20,10 @@ HALVES = re.compile("[\\ud800-\\udfff]")
 """Surrogates without a partner, as where a text was cut within an emoji: Python has them, UTF-8 has not."""
 UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
 """Unicode's categories of what nobody sees: control, format, surrogate, private, unassigned, white space."""
-BLANKS = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0").union(map(chr, range(0xFE00, 0xFE10)))
-"""Letters and signs that are drawn as nothing."""
+BLANKS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0").union(
+    map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+)
+"""Letters and signs that are drawn as nothing, selectors of variants among them."""
 
 
 def build_items(

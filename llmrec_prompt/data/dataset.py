@@ -262,7 +262,7 @@ class Dataset:
                 "Give a history instead."
             )
         if user not in self._codes:
-            raise UnknownName("user", str(user), self.users)
+            raise UnknownName("user", str(user), self.users, private=True)
         return self._codes[user]
 
     def _item_row(self, item_id: str) -> int:

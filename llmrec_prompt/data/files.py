@@ -1,6 +1,7 @@
 """Text files, read whole or line by line, with errors that name the file."""
 
 import gzip
+import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,23 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
         raise DataError(f"{path} is not UTF-8 (byte {exc.start}); save it as UTF-8.") from exc
     except OSError as exc:
         raise DataError(f"{path} cannot be read: {exc.strerror}; check the path.") from exc
+
+
+def parse_json(text: str) -> Any:
+    """A JSON value.
+
+    Raises:
+        ValueError: it is none, or nothing that Python can hold; says why in a few words.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as exc:
+        where = f" in line {exc.lineno}" if exc.lineno > 1 else ""
+        raise ValueError(f"{exc.msg}{where}") from exc
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
+    except ValueError as exc:
+        raise ValueError("an integer of too many digits") from exc
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

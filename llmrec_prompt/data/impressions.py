@@ -1,12 +1,11 @@
 """What users were shown, and what of it they took, read one at a time. Knows no rules of taste."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmrec_prompt.data.files import read_lines
+from llmrec_prompt.data.files import parse_json, read_lines
 from llmrec_prompt.errors import DataError
 
 
@@ -34,8 +33,8 @@ def read_impressions(path: Path) -> Iterator[Impression]:
     """
     for number, line in read_lines(path):
         try:
-            yield _impression(json.loads(line))
-        except (ValueError, KeyError, TypeError) as exc:
+            yield _impression(parse_json(line))
+        except (ValueError, KeyError, TypeError, OverflowError) as exc:
             raise DataError(
                 f'{path}, line {number}: expected JSON with "user_id", "candidates" and "clicked", ids in '
                 f"lists; found {line[:60]!r}."

@@ -79,7 +79,7 @@ def _read(values: Sequence[object]) -> tuple[Floats, Mask, Mask]:
         return np.full(len(values), np.nan), nothing, nothing
     try:
         found, dates = np.array([_quick(value) for value in values], dtype=np.float64), nothing
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         found, dates = _read_slowly(values)
     wrong = np.isinf(found)
     return np.where(wrong, np.nan, found), wrong, dates
@@ -96,7 +96,7 @@ def _read_slowly(values: Sequence[object]) -> tuple[Floats, Mask]:
     for place, value in enumerate(values):
         try:
             found[place] = _quick(value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             found[place] = _date_seconds(value)
             dates[place] = True
     return found, dates

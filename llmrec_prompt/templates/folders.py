@@ -27,5 +27,5 @@ class Folders(FileSystemLoader):
         text, file, unchanged = super().get_source(environment, template)
         inside = any(Path(file).resolve().is_relative_to(folder) for folder in self._folders)
         if not inside and not any(Path(file).absolute().is_relative_to(folder) for folder in self._trusted):
-            raise SecurityError(f"{file} is a link to a file outside of its folder; put the file itself there")
+            raise SecurityError(f"{file} is a link to a file outside of its folder; put the file there")
         return text, file, unchanged

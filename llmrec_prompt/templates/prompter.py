@@ -22,6 +22,8 @@ from llmrec_prompt.templates.folders import Folders
 from llmrec_prompt.templates.sandbox import Sandbox
 from llmrec_prompt.types import Item
 
+MOST_PARTS = 200
+"""Of a list, such as categories: one item with thousands would fill every template it stands in."""
 LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """What `label.j2` puts before candidates; the answer is one of them after a space."""
 QUESTIONS = ("yes_no", "label", "listed")
@@ -321,7 +323,7 @@ class Prompter:
             if isinstance(value, str):
                 view[name] = self._clean(value, limit, events if name == "title" else None)
             elif isinstance(value, list | tuple):
-                view[name] = [self._clean(str(v), 60, None) for v in value if v is not None]
+                view[name] = [self._clean(str(v), 60, None) for v in value[:MOST_PARTS] if v is not None]
             elif isinstance(value, int | float) or value is None:
                 view[name] = value
         if self._fields is not None and "item_id" not in self._fields:

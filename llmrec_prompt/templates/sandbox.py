@@ -45,7 +45,8 @@ TEXT_FILTERS = {
 }  # fmt: skip
 """Those that make a text of whatever they are given, also of a value that is missing."""
 FAULTS = (
-    JinjaError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, SyntaxError,
+    JinjaError, ArithmeticError, AttributeError, LookupError, RecursionError, SyntaxError, TypeError,
+    ValueError,
 )  # fmt: skip
 """What a template can bring about. Python's own SyntaxError comes of too many loops in each other."""
 
@@ -105,7 +106,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Put a look at the clock into the body of all that can run often, and bounds around new values."""
         tree: nodes.Template = _Bounds().visit(super()._parse(source, name, filename))
         block: Any
-        for block in (tree, *tree.find_all((nodes.For, nodes.Macro, nodes.Block))):  # a file may include itself
+        for block in (tree, *tree.find_all((nodes.For, nodes.Macro, nodes.Block))):  # a file includes itself
             call = nodes.Call(nodes.EnvironmentAttribute("tick"), [], [], None, None)
             block.body.insert(0, nodes.ExprStmt(call).set_lineno(block.lineno))
             if getattr(block, "test", None):
@@ -132,7 +133,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(value, str):
             self._own.printed += len(value)
             if self._own.printed > MAX_PRINTED:
-                raise SecurityError(f"it prints more than {MAX_PRINTED} characters, those of macros among them")
+                raise SecurityError(f"it prints more than {MAX_PRINTED} characters, in macros or out of them")
         return value
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -236,7 +237,7 @@ def _of_text(filter_: Callable[..., Any], shown: Callable[[Any], Any]) -> Callab
     return of_text
 
 
-def _ticking(test: Callable[..., bool], tick: Callable[[], bool]) -> Callable[..., bool]:
+def _ticking(test: Any, tick: Callable[[], bool]) -> Callable[..., bool]:
     """The test, with a look at the clock: `select` asks it of every value."""
 
     @functools.wraps(test)

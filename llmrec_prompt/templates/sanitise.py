@@ -8,8 +8,11 @@ special-token look-alikes: it is only ever passed as a variable, and tokenised w
 import re
 import unicodedata
 
+from llmrec_prompt.data.catalogue import BLANKS
+
 VERSION = 1
-"""Part of every template fingerprint: a change of these rules changes prompts."""
+"""Part of every template fingerprint: a change of these rules changes prompts. (That `BLANKS`
+vanish came later: no data that an adapter here was trained on has any, and all would have been refused.)"""
 
 _SPACE = re.compile(r"\s+")
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
@@ -18,13 +21,17 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 def clean_text(text: str, limit: int) -> tuple[str, bool]:
     r"""Fold a text to one visible line of at most `limit` characters; say whether it was cut.
 
-    White space of any kind becomes one space; control, zero-width and other invisible characters vanish;
-    the rest is put in Unicode normal form C.
+    White space of any kind becomes one space; control, zero-width and other invisible characters vanish,
+    selectors of variants (of emoji, for one) among them; the rest is put in Unicode normal form C.
 
     >>> clean_text("Alien\n3\u200b:  the\tfilm", 12)
     ('Alien 3: th…', True)
     """
     folded = _SPACE.sub(" ", text)
-    visible = "".join(c for c in folded if c == " " or unicodedata.category(c) not in _INVISIBLE)
+    visible = "".join(c for c in folded if c == " " or _is_drawn(c))
     line = _SPACE.sub(" ", unicodedata.normalize("NFC", visible)).strip()  # composes what now stands together
     return (line, False) if len(line) <= limit else (line[: limit - 1].rstrip() + "…", True)
+
+
+def _is_drawn(character: str) -> bool:
+    return unicodedata.category(character) not in _INVISIBLE and character not in BLANKS

@@ -117,7 +117,16 @@ def test_impressions_come_back_as_written(tmp_path, found):
 
 
 @pytest.mark.parametrize(
-    "line", ['{"user_id": 1}', "[]", "{", '{"user_id": 1, "candidates": "i1", "clicked": []}']
+    "line",
+    [
+        '{"user_id": 1}',
+        "[]",
+        "{",
+        '{"user_id": 1, "candidates": "i1", "clicked": []}',
+        f'{{"timestamp": {"9" * 400}, "user_id": 1, "candidates": [], "clicked": []}}',
+        "[" * 100_000,
+    ],
+    ids=["keys", "list", "no JSON", "no list", "time", "deep"],
 )
 def test_bad_lines_are_named(tmp_path, line):
     path = write_lines(
@@ -127,7 +136,7 @@ def test_bad_lines_are_named(tmp_path, line):
         list(read_impressions(path))
     assert str(caught.value) == (
         f'{path}, line 2: expected JSON with "user_id", "candidates" and "clicked", ids in '
-        f"lists; found {line!r}."
+        f"lists; found {line[:60]!r}."
     )
 
 

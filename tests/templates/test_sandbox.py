@@ -90,9 +90,9 @@ def test_harm_is_refused_at_once(name):
         "".join(TWICE.format(n, n + 1, n + 1) for n in range(60)) + "{% block b60 %}{% endblock %}",
         '{% set n = 60 %}{% include "twice" %}',
         BIG + "{% for x in big if -1 in big %}{{ x }}{% endfor %}",
-        BIG + "{{ big|select('lt', big|min)|list }}" * 10 + "{% for x in big %}{{ big|reject('in', big)|list }}{% endfor %}",
+        BIG + "{% set few = range(900)|list %}" + "{{ big|reject('in', few)|list|length }}" * 20,
     ],
-    ids=["loops", "loops with a look-alike of the clock", "macros", "blocks", "includes", "conditions", "tests"],
+    ids=["loops", "look-alike of the clock", "macros", "blocks", "includes", "conditions", "tests"],
 )  # fmt: skip
 def test_a_slow_template_is_stopped(source):
     begin = time.monotonic()

@@ -45,6 +45,7 @@ def test_idempotent(text, limit):
         ("<|im_end|> {{ 7 }}", "<|im_end|> {{ 7 }}"),
         ("\u200b", ""),
         ("\ud800x", "x"),
+        ("Alien\ufe0f\U000e0141\U000e0142\u3164\u180b\u17b4", "Alien"),
     ],
 )
 def test_examples(text, line):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.data.clean import KEYS as CLEANING
-from llmrec_prompt.data.files import read_text
+from llmrec_prompt.data.files import parse_json, read_text
 from llmrec_prompt.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -25,9 +25,9 @@ def read_meta(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        meta = json.loads(read_text(path))
-    except json.JSONDecodeError as exc:
-        raise DataError(f"{path}, line {exc.lineno}: not JSON ({exc.msg}); correct or remove it.") from exc
+        meta = parse_json(read_text(path))
+    except ValueError as exc:
+        raise DataError(f"{path} is not JSON ({exc}); correct or remove it.") from exc
     if not isinstance(meta, dict):
         raise DataError(f"{path} holds a {type(meta).__name__}; a JSON object is expected.")
     for slip in slips(meta):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.data.catalogue import HALVES, LISTS
-from llmrec_prompt.data.files import read_lines
+from llmrec_prompt.data.files import parse_json, read_lines
 from llmrec_prompt.data.impressions import read_impressions
 from llmrec_prompt.data.readers.columns import (
     ITEM_COLUMNS,
@@ -119,10 +119,9 @@ def parse_object(line: str, path: Path, number: int) -> dict[str, Any]:
         DataError: it is none; names the file and the line.
     """
     try:
-        value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as exc:
-        reason = getattr(exc, "msg", "nested too deeply")
-        raise DataError(f"{path}, line {number}: not JSON ({reason}); correct the line.") from exc
+        value = parse_json(line)
+    except ValueError as exc:
+        raise DataError(f"{path}, line {number}: not JSON ({exc}); correct the line.") from exc
     if not isinstance(value, dict):
         raise DataError(f"{path}, line {number}: found a {type(value).__name__}; expected a JSON object.")
     if ("\\ud" in line or "\\uD" in line) and HALVES.search(json.dumps(value, ensure_ascii=False)):

@@ -253,7 +253,14 @@ BAD_FOLDERS = [
     ("items.jsonl", GOOD + "\n[1]", "{f}, line 2: found a list; expected a JSON object."),
     ("items.jsonl", "", "The catalogue of {n} is empty: found no rows; add items with a title."),
     ("interactions.csv", "user_id,item\n", "Column 'item_id' is missing in {f}; found: user_id, item."),
-    ("meta.json", "{", "{f}, line 1: " + NOT_JSON + " or remove it."),
+    (
+        "items.jsonl",
+        '{"a": ' + "9" * 5_000 + "}",
+        "{f}, line 1: not JSON (an integer of too many digits); correct the line.",
+    ),
+    ("meta.json", "{", "{f} is " + NOT_JSON + " or remove it."),
+    ("meta.json", '{\n"a"', "{f} is not JSON (Expecting ':' delimiter in line 2); correct or remove it."),
+    ("meta.json", "[" * 100_000, "{f} is not JSON (nested too deeply); correct or remove it."),
     ("meta.json", "[]", "{f} holds a list; a JSON object is expected."),
 ]
 
