@@ -29,7 +29,7 @@ def train(
 ) -> None:
     """Train the stages of a recipe.
 
-    Example: llmrec adapt train adapters/recipes/movies.yaml --resume
+    Example: llmrec adapt train my_recipe.yaml --resume
     """
     from llmrec_prompt.adapt import processes
     from llmrec_prompt.adapt.recipe import Recipe
@@ -124,7 +124,7 @@ def compare(
 
     With --resume a run can be widened by methods, shots and draws.
 
-    Example: llmrec adapt compare eval/suites/adapt_shakespeare.yaml --set "shots=[256,all]" --resume
+    Example: llmrec adapt compare my_comparison.yaml --set "shots=[256,all]" --resume
     """
     from llmrec_prompt.adapt import processes
     from llmrec_prompt.adapt.compare import compare as run

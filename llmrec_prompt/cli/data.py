@@ -102,6 +102,7 @@ def convert(
     source: Annotated[str, typer.Argument(help="Folder to read.", metavar="IN")],
     target: Annotated[Path, typer.Argument(help="Folder to write.", metavar="OUT")],
     force: Annotated[bool, typer.Option("--force", help="Take the place of a data set in OUT.")] = False,
+    as_json: o.AsJson = False,
 ) -> None:
     """Write a data set in the two-file form. Example: `llmrec data convert movielens ml-1m/ my-movies/`."""
     if kind not in ("auto", *KINDS):
@@ -112,6 +113,9 @@ def convert(
     check_room(target, source, force=force)
     write_two_file(dataset, target)
     remove_others(target, dataset)
+    if as_json:
+        print_json({"folder": str(target), "items": len(dataset.items), "users": len(dataset.users)})
+        return
     console.print(f"{len(dataset.items)} items and {len(dataset.users)} users written to {target}.")
 
 

@@ -30,6 +30,9 @@ Adapter = Annotated[
         metavar="ADAPTER",
     ),
 ]
+Retrieved = Annotated[
+    int, typer.Option("--retrieve", help="How many candidates modes that ask a model rank.")
+]
 Mode = Annotated[
     str,
     typer.Option(

@@ -1,5 +1,6 @@
 """`llmrec prompts list | show | check` and `llmrec domain new`."""
 
+import json
 import sys
 import tempfile
 from collections import Counter
@@ -65,9 +66,11 @@ def show(
     history: o.History = None,
     domain: o.DomainName = None,
     model: o.Model = DEFAULT_MODEL,
+    adapter: o.Adapter = None,
     language: o.Language = None,
     prompts: o.Prompts = None,
     mode: o.Mode = "auto",
+    retrieve: o.Retrieved = 60,
     embedder: o.Embedder = "auto",
     hosted: o.UseHosted = False,
     base_url: o.BaseUrl = None,
@@ -79,19 +82,19 @@ def show(
 
     Modes that ask about candidates (label, listed, yes_no) are shown with their first question.
 
-    With --hosted: byte for byte what `recommend` in this mode would send to the server; nothing is sent.
+    With --hosted: byte for byte the first calls that `recommend` in this mode would make; nothing is sent.
 
     Example: `llmrec prompts show --data sample:movies --history Alien --history "The Matrix"`
     """
-    settings: dict[str, Any] = {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
+    settings: dict[str, Any] = {"domain": domain, "adapter": adapter, "mode": mode, "candidates": retrieve}
+    settings |= {"language": language, "embedder": embedder, "prompts": prompts, "seed": seed}
     leave = o.leave(hosted, base_url, hosted_settings, preview=True)
     if leave is not None:
-        rec = Recommender(data, domain=domain, model=model, mode=mode, hosted=leave, **settings)
-        preview(rec, history, user)
+        preview(Recommender(data, model=model, hosted=leave, **settings), history, user, as_json=as_json)
         return
     asks = reads(mode)
     chosen: Any = ShowingBackend(load_backend(model)) if asks == QUESTION else model
-    rec = Recommender(data, domain=domain, model=chosen, mode=mode, **settings)
+    rec = Recommender(data, model=chosen, **settings)
     if asks == NOTHING:
         raise ConfigError(f"Mode {mode!r} reads no prompt. Give one that asks a model, such as likelihood.")
     if history and not as_json:
@@ -153,7 +156,7 @@ def print_prompt(rec: Recommender, text: str, own: dict[str, Any], *, as_json: b
     console.print(", ".join(f"{k} {v}" for k, v in facts.items()), style="dim")
 
 
-def preview(rec: Recommender, history: list[str] | None, user: str | None) -> None:
+def preview(rec: Recommender, history: list[str] | None, user: str | None, *, as_json: bool) -> None:
     """Print the first calls that a recommendation makes: a line with the path, then the body as it is.
 
     Raises:
@@ -162,6 +165,9 @@ def preview(rec: Recommender, history: list[str] | None, user: str | None) -> No
     try:
         rec.recommend(history or None, user=user)
     except Previewed as shown:
+        if as_json:
+            print_json([{"path": path, "body": json.loads(body)} for path, body in shown.calls])
+            return
         for path, body in shown.calls:
             sys.stdout.write(f"POST {path}\n{body.decode()}\n")
         return
@@ -273,6 +279,7 @@ def new(
     data: Tried = None,
     folder: Annotated[Path, typer.Option(help="Where to write it.")] = Path("prompts"),
     force: Annotated[bool, typer.Option("--force", help="Write over an existing one.")] = False,
+    as_json: o.AsJson = False,
 ) -> None:
     """Write a working domain.yaml.
 
@@ -285,5 +292,8 @@ def new(
         own = folder if folder.is_dir() else None
         check_prompter(Prompter(domain, prompts=own, catalogue=items), None, items)
     path = new_domain(name, folder, force=force, **fields)
+    if as_json:
+        print_json({"domain": name, "path": str(path)})
+        return
     console.print(path.read_text(encoding="utf-8"), end="")
     console.print(f"Written to {path}. Use it with --domain {name} in this folder, or --domain {path}.")

@@ -9,10 +9,23 @@ from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import errors, print_matches, print_ranking, progress
 from llmrec_prompt.cli.prompts import HISTORY, QUESTION, reads
+from llmrec_prompt.data import Dataset, read_candidates_file
 from llmrec_prompt.data.files import read_lines
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.recommender import Recommender
 from llmrec_prompt.types import Ranking
+
+Typed = Annotated[
+    list[str] | None, typer.Option("--candidates", help="A title or id; repeat it.", metavar="TITLE")
+]
+Listed = Annotated[
+    Path | None,
+    typer.Option(
+        "--candidates-file",
+        help="One title or id a line; or an evaluation's file, of which --user's line is taken.",
+        metavar="FILE",
+    ),
+]
 
 
 def recommend(
@@ -25,7 +38,7 @@ def recommend(
     adapter: o.Adapter = None,
     mode: o.Mode = "auto",
     explain: o.Explain = False,
-    retrieve: Annotated[int, typer.Option(help="How many candidates modes that ask a model rank.")] = 60,
+    retrieve: o.Retrieved = 60,
     consumed: Annotated[bool, typer.Option("--consumed", help="Allow what the user has already.")] = False,
     language: o.Language = None,
     embedder: o.Embedder = "auto",
@@ -57,12 +70,8 @@ def recommend(
 
 def rank(
     data: o.Data,
-    candidates: Annotated[
-        list[str] | None, typer.Option("--candidates", help="A title or id; repeat it.", metavar="TITLE")
-    ] = None,
-    candidates_file: Annotated[
-        Path | None, typer.Option("--candidates-file", help="One title or id a line.", metavar="FILE")
-    ] = None,
+    candidates: Typed = None,
+    candidates_file: Listed = None,
     user: o.User = None,
     history: o.History = None,
     domain: o.DomainName = None,
@@ -88,7 +97,7 @@ def rank(
     settings["hosted"] = o.leave(hosted, base_url, hosted_settings)
     rec = Recommender(data, domain=domain, model=model, mode=mode, adapter=adapter, **settings)
     show_matches(rec, history := known(history, user))
-    chosen = read_candidates(candidates, candidates_file)
+    chosen = read_candidates(candidates, candidates_file, rec.dataset, user)
     show_matches(rec, chosen, near=False)
     with progress():
         ranking = rec.rank(history, candidates=chosen, user=user, explain=explain)
@@ -126,13 +135,21 @@ def show_matches(rec: Recommender, texts: list[str] | None, *, near: bool = True
     print_matches(rec.match(texts or [], near=near))
 
 
-def read_candidates(typed: list[str] | None, file: Path | None) -> list[str]:
-    """Candidates from options and from a file of one a line.
+def read_candidates(
+    typed: list[str] | None, file: Path | None, dataset: Dataset, user: str | None
+) -> list[str]:
+    """Candidates from options and from a file: of one a line, or the user's in a file that lists users.
 
     Raises:
         DataError: there are none, or the file cannot be read.
     """
     lines = [text.strip() for _, text in read_lines(file)] if file else []
+    if file and lines and ("\t" in lines[0] or lines[0].startswith('{"')):
+        lists = read_candidates_file(file, dataset)
+        if user not in lists:
+            said = "no user is given" if user is None else f"it has no line of user {user!r}"
+            raise DataError(f"{file} lists candidates by user, and {said}. Give --user, or one title a line.")
+        lines = [*lists[user]]
     found = [*(typed or []), *lines]
     if not found and file:
         raise DataError(f"{file} has no candidates. Write one title or id a line.")

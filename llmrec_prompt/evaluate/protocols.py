@@ -112,6 +112,8 @@ def exam_of(split: Split, ask: Ask, fixed: dict[str, tuple[str, ...]] | None = N
     if ask.negatives not in ASKED_FOR:
         sizes = [len(candidates[place]) for place in range(len(split.cases))]
         facts["sizes"] = [min(sizes), max(sizes)]
+    if ask.negatives not in ASKED_FOR or ask.negatives == "full":
+        facts["candidates"] = None
     users, items, index = [case.user_id for case in split.cases], split.train.items, split.train.index
     histories = Ragged([index[i] for i in _cut(case.history, ask.history)] for case in split.cases)
     targets = Ragged([index[i] for i in case.relevant] for case in split.cases)

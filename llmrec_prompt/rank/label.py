@@ -91,10 +91,10 @@ class LabelRanker(AskingRanker):
             guesses = self._backend.info.guesses_tokens
             pairs = () if guesses else (pair for pair in _pairs() if self._is_one_token(pair))
             self._more = LABELS + tuple(pairs)
-        if count > len(self._more):
+        if count > (most := len(self._more)):
             raise Unsupported(
                 f"Mode 'label' was given {count} candidates, and {self._backend.info.ref} is known to take "
-                f"{len(self._more)} labels as one token. Give fewer (--retrieve {len(self._more)})."
+                f"{most} labels as one token. Give {most} at most (if they are retrieved: --retrieve {most})."
             )
         return self._more[:count]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from llmrec_prompt.adapters import Card
 from llmrec_prompt.backends import Backend, ScoreRequest, require
-from llmrec_prompt.cache import NumberStore, cache_dir
+from llmrec_prompt.cache import NumberStore, cache_dir, content_key
 from llmrec_prompt.errors import DataError
 from llmrec_prompt.rank.base import Array
 from llmrec_prompt.rank.learnt import foreign_domain
@@ -82,6 +82,7 @@ class LikelihoodRanker(ModelRanker):
             "history_total": len(history),
             "prior_prompts": len(self._priors.prompts),
             "prior_weight": self._weight,
+            "priors": content_key(*self._priors.prompts)[:16],
         }
         scores = likelihood - self._weight * prior
         return Scored({self.name: scores}, {self.name: 1.0}, events=dict(events), settings=settings)

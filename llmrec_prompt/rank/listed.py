@@ -24,6 +24,8 @@ KEY = "ranking"
 TOKENS_A_NUMBER = 6
 """Digits, comma, blank, with room for an engine that writes a line each."""
 TOKENS_AROUND = 64
+MOST_VALUES = 1000
+"""Of an enum in a strict schema of OpenAI's."""
 """Brackets and key, and a few words of a model that cannot do without."""
 
 
@@ -89,8 +91,14 @@ class ListedRanker(AskingRanker):
 
 
 def list_schema(count: int) -> dict[str, Any]:
-    """A list of so many of the numbers from 1; that each comes once no schema language can say for all."""
-    number = {"type": "integer", "enum": list(range(1, count + 1))}
+    """A list of so many of the numbers from 1; that each comes once no schema language can say for all.
+
+    Up to `MOST_VALUES` they are named one by one, which every server understands.
+    """
+    few = count <= MOST_VALUES
+    number = {"type": "integer"} | (
+        {"enum": list(range(1, count + 1))} if few else {"minimum": 1, "maximum": count}
+    )
     numbers = {"type": "array", "items": number, "minItems": count, "maxItems": count}
     return {
         "type": "object",

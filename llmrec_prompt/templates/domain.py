@@ -149,5 +149,5 @@ def new_domain(name: str, folder: Path, *, force: bool = False, **fields: Any) -
         Domain.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"New domain {name!r}: {complaints(error)}.") from error
-    head = "# A domain is a few words over the base templates; see docs/templates.md.\n"
+    head = "# A domain is a few words over the base templates; see `llmrec prompts show --help`.\n"
     return write_atomically(path, head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))

@@ -46,7 +46,19 @@ def test_recommend_and_preview(llmrec, server, tmp_path):
     path, body = shown.out.split("\n")[:2]
     assert path.startswith("POST /")
     assert json.loads(body)["model"] == MODEL
+    first = llmrec("prompts", "show", *what, *where, "--json").json[0]
+    assert (f"POST {first['path']}", first["body"]) == (path, json.loads(body))
     assert len(server.seen) == sent
+
+
+def test_a_preview_is_of_as_many_candidates_as_asked_for(llmrec, server):
+    what = ("--data", "sample:movies", "--history", "Alien (1979)", "--mode", "label", "--retrieve", 12)
+    where = ("--model", REF, "--hosted", "--base-url", server.url, "--embedder", "minilm")
+    assert llmrec("models", "show", *where[1:5]).code == 0
+    shown = llmrec("prompts", "show", *what, *where)
+    assert shown.code == 0, shown.err
+    assert "\\nL. " in shown.out
+    assert "\\nM. " not in shown.out
 
 
 def test_an_evaluation_goes_through_the_server_if_it_may(llmrec, server, tmp_path):

@@ -98,8 +98,8 @@ def test_prompts_check_renders_the_questions_and_the_item_alone(llmrec, tmp_path
 
 def test_domain_new_is_usable_at_once(llmrec, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = llmrec("domain", "new", "hostels", "--person", "traveller", "--verb", "slept at")
-    assert made.code == 0
+    made = llmrec("domain", "new", "hostels", "--person", "traveller", "--verb", "slept at", "--json")
+    assert made.json == {"domain": "hostels", "path": "prompts/hostels/domain.yaml"}
     items = [{"item_id": f"h{n}", "title": f"Hostel {name}"} for n, name in enumerate(["Sun", "Moon", "Sea"])]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "items.jsonl").write_text("".join(json.dumps(i) + "\n" for i in items))
@@ -187,8 +187,8 @@ def test_cleaning_that_cannot_be_meant_is_one_line(llmrec, tmp_path, said):
 
 
 def test_data_convert_round_trip(llmrec, tmp_path):
-    done = llmrec("data", "convert", "auto", "sample:movies", tmp_path / "copy")
-    assert done.code == 0
+    done = llmrec("data", "convert", "auto", "sample:movies", tmp_path / "copy", "--json")
+    assert done.json == {"folder": str(tmp_path / "copy"), "items": 67, "users": 12}
     assert llmrec("data", "convert", "two-file", tmp_path / "copy", tmp_path / "again").code == 0
     wrong = llmrec("data", "convert", "movielens", tmp_path / "copy", tmp_path / "no")
     assert wrong.code == 1

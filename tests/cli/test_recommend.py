@@ -1,6 +1,7 @@
 import pytest
 
 from llmrec_prompt.cli import main
+from llmrec_prompt.data import Dataset
 
 from ..rank.toys import adapter_folder
 
@@ -110,6 +111,8 @@ def test_an_adapter_brings_its_mode(llmrec, tmp_path, monkeypatch):
     assert set(said["weights"]) >= {"encoder", "embedding"}
     untrained = llmrec(*command, "--mode", "encoder").json["provenance"]
     assert untrained["settings"]["untrained"] is True
+    shown = llmrec("prompts", "show", *command[1:], "--adapter", "films").json
+    assert shown["prompt"].startswith("Movies that a viewer watched")  # what its encoder reads of a user
     strange = llmrec(*command, "--adapter", "film")
     assert strange.code == 1
     assert "Did you mean 'films'?" in strange.err
@@ -186,6 +189,19 @@ def test_bad_input_is_one_clear_line(llmrec, broken, arguments, words):
 
 def rank_from(llmrec, file):
     return llmrec("rank", *MOVIES, "--history", "Casablanca", "--candidates-file", file, "--json")
+
+
+def test_candidates_of_a_file_by_user_are_the_users_own(llmrec, tmp_path):
+    file, user = tmp_path / "candidates.tsv", Dataset.load("sample:movies").users[0]
+    for line in (
+        f"{user}\talien-1979 amelie-2001",
+        f'{{"user": "{user}", "candidates": ["alien-1979", "amelie-2001"]}}',
+    ):
+        file.write_text(line + "\n")
+        done = llmrec("rank", *MOVIES, "--user", user, "--candidates-file", file, "--json")
+        assert {line["item_id"] for line in done.json["recommendations"]} == {"alien-1979", "amelie-2001"}
+        nobody = rank_from(llmrec, file)
+        assert (nobody.code, "lists candidates by user, and no user is given" in nobody.err) == (1, True)
 
 
 def test_candidates_after_a_byte_order_mark(llmrec, tmp_path):

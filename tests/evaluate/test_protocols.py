@@ -95,6 +95,7 @@ def test_full_is_the_whole_catalogue_less_what_the_user_has(shop):
             question.user
         ]
         assert {item.item_id for item in question.candidates} == rest
+    assert exam.facts["candidates"] is None  # nobody asked for a number
 
 
 def test_hard_negatives_are_what_the_scorers_would_offer(shop):

@@ -31,6 +31,10 @@ def test_score_is_the_log_likelihood_less_the_weighted_mean_prior(weight, factor
     scored = ranker(Counted(rate), peers=[ONE, TWO], prior_weight=weight).score(OWN, CANDIDATES)
     assert combine(scored) == pytest.approx(factor * LENGTHS)
     assert scored.parts.keys() == {"likelihood"}
+    assert (
+        scored.settings.pop("priors")
+        != ranker(Counted(rate), peers=[ONE]).score(OWN, CANDIDATES).settings["priors"]
+    )
     assert scored.settings == {
         "history_shown": 1, "history_total": 1, "prior_prompts": 2, "prior_weight": weight
     }  # fmt: skip

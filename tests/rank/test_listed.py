@@ -71,6 +71,8 @@ def test_the_schema_holds_the_numbers_there_are():
     assert schema == list_schema(6)
     assert schema["properties"]["ranking"]["items"]["enum"] == [1, 2, 3, 4, 5, 6]
     assert set(numbered(prompt)) == set("ABCDEF")
+    many = list_schema(1_001)["properties"]["ranking"]  # more than an enum may hold
+    assert (many["items"], many["minItems"]) == ({"type": "integer", "minimum": 1, "maximum": 1_001}, 1_001)
 
 
 def test_what_is_left_out_comes_last_in_hashed_order_and_is_counted():
