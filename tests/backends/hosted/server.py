@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 MODEL = "hash-1"
 LETTERS = [f" {chr(65 + i)}" for i in range(26)]
@@ -83,6 +84,10 @@ class Ways:
     batch_looks: int = 1
     """How often a batch is still under way when looked at."""
     batch_end: str = "completed"
+    file_name: str = "file-"
+    """What the names of its files begin with."""
+    batch_extra: list[dict[str, Any]] = field(default_factory=list)
+    """Lines that nobody asked for, at the end of what a batch answers."""
     batch_answers: int = 10**9
     """So many lines of a batch are answered."""
     remembers: bool = False
@@ -234,7 +239,7 @@ class Shelf:
             raise Refused(404, "Not Found")
         parts = path.removeprefix("/v1/").partition("?")[0].split("/")
         if parts[0] == "files":
-            return self.files[parts[1]] if len(parts) == 3 else self._file(raw)
+            return self.files[unquote(parts[1])] if len(parts) == 3 else self._file(raw)
         if raw:
             return json.dumps(self._batch(json.loads(raw))).encode()
         if len(parts) == 2:
@@ -247,7 +252,7 @@ class Shelf:
         return json.dumps({"id": self._keep(lines), "object": "file", "purpose": "batch"}).encode()
 
     def _keep(self, lines: list[bytes]) -> str:
-        name = f"file-{len(self.files)}"
+        name = f"{self.ways.file_name}{len(self.files)}"
         self.files[name] = b"\n".join(line.strip() for line in lines) + b"\n"
         return name
 
@@ -263,7 +268,7 @@ class Shelf:
         if self.looks[name] > self.ways.batch_looks:
             batch["status"] = self.ways.batch_end
             lines = self.files[batch["input_file_id"]].splitlines()[: self.ways.batch_answers]
-            answers = [self._answer(json.loads(line)) for line in lines]
+            answers = [self._answer(json.loads(line)) for line in lines] + self.ways.batch_extra
             for place, good in (("output_file_id", True), ("error_file_id", False)):
                 own = [
                     json.dumps(a).encode() for a in answers if (a["response"]["status_code"] == 200) == good
