@@ -17,7 +17,7 @@ from typing import Any
 
 import openai
 
-from llmrec_prompt.backends.openai.failures import explain_status, without_secrets
+from llmrec_prompt.backends.openai.failures import explain_status, ours, without_login, without_secrets
 from llmrec_prompt.backends.openai.noted import Note, Notes
 from llmrec_prompt.errors import BackendError
 
@@ -103,10 +103,11 @@ class Batches:
         try:
             await work
         except Exception as error:
-            told = error if isinstance(error, BackendError) else self._explained(error)
-            self._fail(keys, told)
+            self._fail(keys, self._explained(error))
 
     def _explained(self, error: Exception) -> BackendError:
+        if told := ours(error, self._ref, without_login(str(self._sdk.base_url))):
+            return told
         why = without_secrets(str(error))
         return BackendError(f"A batch for {self._ref} failed: {type(error).__name__}: {why}", retryable=True)
 

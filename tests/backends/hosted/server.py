@@ -4,13 +4,14 @@ A token is a word with the blank before it. `logprob` is the model: what it says
 for the next token, for an echo and for a chat alike.
 """
 
+import gzip
 import hashlib
 import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -96,7 +97,8 @@ class Ways:
     """From the request's number to what its reply says besides."""
     fault: Callable[[int, str], Any] = lambda number, path: None
     """From the request's number (from 0) and path to a fault, or None: (status, headers, message), `cut`,
-    `malformed`, `hang`, `gone` (not a byte in reply). A message may be a whole error object."""
+    `malformed`, `hang`, `gone` (not a byte in reply), `drip` (a blank now and then, for ever), `bomb`
+    (a small reply that is large unpacked). A message may be a whole error object."""
 
 
 class Refused(Exception):
@@ -181,9 +183,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(status, {"error": error}, headers)
         if fault == "hang":
             time.sleep(0.5)
-        if fault == "gone":
-            self.close_connection = True
-            return None
+        if fault in ("gone", "drip", "bomb"):
+            return self._break(fault)
         try:
             if self.path.startswith(("/v1/files", "/v1/batches")):
                 body = self.server.shelf.reply(self.path, raw)
@@ -200,6 +201,21 @@ class Handler(BaseHTTPRequestHandler):
             return None
         headers = self.server.ways.headers(number)
         return self._write(200, body[: len(body) // 2] if fault == "malformed" else body, headers)
+
+    def _break(self, fault: str) -> None:
+        self.close_connection = True
+        if fault == "bomb":
+            body = gzip.compress(b" " * (65 << 20) + b"{}")
+            self._write(200, body, {"Content-Encoding": "gzip"})
+        if fault == "drip":
+            self._drip()
+
+    def _drip(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        with suppress(OSError):  # until the client goes
+            while True:
+                self.wfile.write(b" ")
+                time.sleep(0.02)
 
     def _known_or_new(self, raw: bytes) -> Any:
         server, name = self.server, self.headers.get("Idempotency-Key", "")

@@ -119,6 +119,55 @@ def test_a_server_that_hangs_is_given_up(hosted):
     assert server.url in str(caught.value)
 
 
+def test_an_attempt_ends_in_time_however_a_server_drips(hosted):
+    server, backend = hosted(retries=1, timeout=0.3)
+    server.ways.fault = lambda number, path: "drip"
+    begin = time.monotonic()
+    with pytest.raises(BackendError, match=r"did not answer in time after 2 attempts: 0\.3 s an attempt"):
+        backend.choose(["Answer:"], LABELS)
+    assert time.monotonic() - begin < 5
+
+
+def test_a_reply_that_is_large_unpacked_is_not_read_on(hosted):
+    server, backend = hosted(retries=0)
+    server.ways.fault = at("bomb")
+    with pytest.raises(BackendError, match=r"reply is longer than 64 MB") as caught:
+        backend.choose(["Answer:"], LABELS)
+    assert not caught.value.retryable
+    assert backend.choose(["Answer:"], LABELS)
+
+
+def test_a_reply_packed_as_nobody_asked_is_refused(hosted):
+    server, backend = hosted(retries=0)
+    server.ways.headers = lambda number: {"Content-Encoding": "gzip, gzip"}
+    with pytest.raises(BackendError, match="packed its reply by 'gzip, gzip', which nobody asked for"):
+        backend.choose(["Answer:"], LABELS)
+
+
+def test_nothing_is_sent_on_to_where_a_server_points(hosted):
+    other, _ = hosted()
+    server, backend = hosted()
+    place = other.url.replace("//", "//me:secret@") + "/completions?key=secret"
+    server.ways.fault = lambda number, path: (307, {"Location": place}, "moved")
+    words = f"at {server.url} sends requests on to {other.url}/completions. Nothing was sent there"
+    with pytest.raises(BackendError, match=words):
+        backend.choose(["Answer:"], LABELS)
+    assert len(server.seen) == 1
+    with pytest.raises(BackendError, match=words):
+        hosted.connect(server, refresh=True)
+    assert other.seen == []
+
+
+def test_a_key_that_goes_out_in_clear_is_told_once(monkeypatch, caplog):
+    for key in ("none", "sk-secret"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        for place in ("http://far.example:8000/v1", "http://127.0.0.1:9/v1", "https://safe.example/v1"):
+            for _ in range(2):
+                Client("openai:m", "m", Hosted(base_url=place)).close()
+    told = "The key in OPENAI_API_KEY goes to far.example over http://, unencrypted; use https:// if you can."
+    assert caplog.messages == [told]
+
+
 @pytest.mark.parametrize(
     ("fault", "why"), [("malformed", "answered no JSON"), ((400, {}, "bad"), "answered 400")]
 )
