@@ -1,6 +1,7 @@
 """Servers fail. Nobody is lost or scored wrongly, nothing is paid for twice, and the ledger adds up."""
 
 import json
+import math
 import random
 import threading
 import time
@@ -13,6 +14,7 @@ from llmrec_prompt.errors import BackendError, BudgetExceeded, ConfigError
 from llmrec_prompt.rank import LabelRanker, ListedRanker, rank
 
 from ...rank.toys import items, prompter
+from . import server as served
 from .ledgers import summarise
 from .server import Ways
 
@@ -188,6 +190,23 @@ def test_log_probabilities_that_go_missing_on_the_way_are_an_error_not_zeros(hos
         backend.choose(["Answer:"], LABELS)
     with pytest.raises(BackendError, match="left log-probabilities of a prompt out"):
         backend.score([ScoreRequest("a\n", ["b\n"])])
+
+
+@pytest.mark.parametrize("lie", [5.0, 800.0, 1e308])
+def test_a_log_probability_above_0_is_none_and_is_asked_again(hosted, monkeypatch, lie):
+    _, backend = hosted(Ways(top=1000))
+    monkeypatch.setattr(served, "logprob", lambda text, token: lie if token == " A" else -3.0)
+    (choice,) = backend.choose(["One:"], LABELS)
+    assert (choice.outside, choice.logprobs[0]) == ({0}, choice.logprobs[1])
+    assert choice.mass == pytest.approx(math.exp(-3))
+    monkeypatch.setattr(served, "logprob", lambda text, token: lie)
+    with pytest.raises(BackendError, match=r"so no label can be read \(a value above 0 is none\)"):
+        backend.choose(["Two:"], LABELS)
+    with pytest.raises(BackendError, match=r"cannot be scored \(a value above 0 is none\)"):
+        backend.score([ScoreRequest("a\n", ["b\n"])])
+    monkeypatch.undo()
+    assert backend.choose(["Two:"], LABELS)[0].mass < 1
+    assert backend.score([ScoreRequest("a\n", ["b\n"])])
 
 
 def test_the_cap_on_calls_at_once_is_kept(hosted):
