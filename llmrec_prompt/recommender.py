@@ -28,7 +28,7 @@ from llmrec_prompt.rank import (
 )
 from llmrec_prompt.retrieve import Retriever
 from llmrec_prompt.scorers import NEED_NO_HISTORY, Ingredients
-from llmrec_prompt.settings import Settings, shown_fields
+from llmrec_prompt.settings import Settings, redactor, shown_fields
 from llmrec_prompt.templates import Domain, HistoryPrompt, Prompter, load_domain
 from llmrec_prompt.types import Item, Ranking
 
@@ -75,6 +75,7 @@ class Recommender:
         self.dataset = data if isinstance(data, Dataset) else Dataset.load(data)
         self.domain = load_domain(domain or self.dataset.domain, self.settings.prompts)
         self._fields = shown_fields(model, self.settings.hosted)
+        self._redact = redactor(model, self.settings.hosted)
         self.prompter = self._prompter_of(self.domain)
         self.mode = mode
         self._entries = Entries(self.dataset)
@@ -89,6 +90,7 @@ class Recommender:
             catalogue=self.dataset.items,
             prompts=self.settings.prompts,
             fields=self._fields,
+            redact=self._redact,
         )
 
     def _rankers(self, prompter: Prompter) -> Rankers:

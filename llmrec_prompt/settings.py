@@ -8,6 +8,7 @@ from typing import Any
 
 from llmrec_prompt.backends import Backend, Hosted, parse_ref, permitted
 from llmrec_prompt.backends.models import HOSTED
+from llmrec_prompt.backends.openai.privacy import Redactor
 from llmrec_prompt.errors import ConfigError, UnknownName
 from llmrec_prompt.rank import SOURCES, TASKS
 from llmrec_prompt.scorers import EMBEDDERS
@@ -66,6 +67,13 @@ class Settings:
             if name not in known:
                 raise UnknownName("setting", name, known)
         return cls(**given)
+
+
+def redactor(model: str | Backend, hosted: Hosted | None) -> Redactor | None:
+    """What takes out of texts what a hosted model may not see; None for others. Raises as `shown_fields`."""
+    if not isinstance(model, str):
+        return getattr(model, "redactor", None)
+    return Redactor(permitted(model, hosted).redact) if parse_ref(model).kind == HOSTED else None
 
 
 def shown_fields(model: str | Backend, hosted: Hosted | None) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ import typer
 
 from llmrec_prompt import __version__
 from llmrec_prompt.cli import adapt, adapters, data, evaluate, models, probe, prompts, recommend
-from llmrec_prompt.cli.output import accept_all_characters, errors
+from llmrec_prompt.cli.output import PlainLog, accept_all_characters, errors
 from llmrec_prompt.errors import BackendError, BudgetExceeded, LlmrecError
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -65,7 +65,9 @@ def main(arguments: list[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    logging.basicConfig(format="%(message)s", level=logging.ERROR)
+    shown = logging.StreamHandler()
+    shown.setFormatter(PlainLog())
+    logging.basicConfig(handlers=[shown], level=logging.ERROR)
     logging.getLogger("llmrec_prompt").setLevel(logging.DEBUG if debug else logging.WARNING)
     signal.signal(signal.SIGTERM, _terminate)
     accept_all_characters()

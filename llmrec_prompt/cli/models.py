@@ -84,7 +84,7 @@ def served(model: str, leave: Hosted | None) -> dict[str, Any]:
     """The record of a server: nothing but a probe's own words has been sent."""
     backend = load_backend(model, hosted=leave)
     record = backend.record  # type: ignore[attr-defined]
-    facts = record.model_dump(exclude={"version", "missing"})
+    facts = record.model_dump(exclude={"version", "missing", "place"})
     remarks = {"model": record.missing.get("model", ""), **record.remarks}
     facts |= {"can": sorted(record.can), **{f"{name}: found": why for name, why in remarks.items()}}
     backend.close()

@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import logging
 import re
 import sys
 import time
@@ -32,6 +33,18 @@ def plain(text: str) -> str:
     '\ufffd[31mAlien'
     """
     return UNSEEN.sub("\ufffd", text)
+
+
+class PlainLog(logging.Formatter):
+    """A message in one line that a terminal shows and does not obey, whoever gave its words."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The message alone."""
+        return _cell(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message, and with `--debug` perhaps a traceback under it."""
+        return plain(super().format(record))
 
 
 class Terminal(Console):
@@ -145,10 +158,11 @@ def print_matches(matches: Sequence[TitleMatch]) -> None:
     """What each typed title was taken for."""
     for match in matches:
         if match.item is None:
-            near = f"nearest: {match.nearest.title}, {match.score:.0f} %"
+            near = f"nearest: {_cell(match.nearest.title)}, {match.score:.0f} %"
             text = f"{match.text!r} is not in the catalogue ({near}); used as typed"
         else:
-            text = f"{match.text!r} is {match.item.title} [{match.item.item_id}] ({match.score:.0f} %)"
+            found = _cell(f"{match.item.title} [{match.item.item_id}]")
+            text = f"{match.text!r} is {found} ({match.score:.0f} %)"
         errors.print(text, style="dim" if match.item else "yellow")
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,7 @@ class Prompter:
         prompts: a folder of templates that wins over all others.
         fields: the item fields that templates may show; all if None. Others are empty, or unknown if they are
             none of every item's.
+        redact: takes out of each text of an item what shall not be shown, before it is cut to fit.
 
     Raises:
         TemplateError: the language is missing or a template is malformed.
@@ -67,9 +68,11 @@ class Prompter:
         catalogue: Sequence[Item] = (),
         prompts: Path | None = None,
         fields: Collection[str] | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         self.domain = domain.speak(language)
         self._fields = None if fields is None else frozenset(fields)
+        self._redact = redact
         self._own_language = domain.language
         self._search = search_path(prompts)
         self._sandbox = Sandbox(Folders(self._search, trusted=BUILT_IN))
@@ -334,7 +337,7 @@ class Prompter:
         return view
 
     def _clean(self, text: str, limit: int, events: Counter[str] | None) -> str:
-        line, cut = sanitise.clean_text(text, limit)
+        line, cut = sanitise.clean_text(text, limit, self._redact)
         if cut and events is not None:
             events["text_cut"] += 1
         return line

@@ -7,6 +7,7 @@ special-token look-alikes: it is only ever passed as a variable, and tokenised w
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from llmrec_prompt.data.catalogue import BLANKS
 
@@ -18,11 +19,12 @@ _SPACE = re.compile(r"\s+")
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 
-def clean_text(text: str, limit: int) -> tuple[str, bool]:
+def clean_text(text: str, limit: int, redact: Callable[[str], str] | None = None) -> tuple[str, bool]:
     r"""Fold a text to one visible line of at most `limit` characters; say whether it was cut.
 
     White space of any kind becomes one space; control, zero-width and other invisible characters vanish,
-    selectors of variants (of emoji, for one) among them; the rest is put in Unicode normal form C.
+    selectors of variants (of emoji, for one) among them; the rest is put in Unicode normal form C. What
+    `redact` takes out goes before the text is cut: half an address is not known for one.
 
     >>> clean_text("Alien\n3\u200b:  the\tfilm", 12)
     ('Alien 3: th…', True)
@@ -30,6 +32,7 @@ def clean_text(text: str, limit: int) -> tuple[str, bool]:
     folded = _SPACE.sub(" ", text)
     visible = "".join(c for c in folded if c == " " or _is_drawn(c))
     line = _SPACE.sub(" ", unicodedata.normalize("NFC", visible)).strip()  # composes what now stands together
+    line = redact(line) if redact else line
     return (line, False) if len(line) <= limit else (line[: limit - 1].rstrip() + "…", True)
 
 

@@ -30,6 +30,23 @@ def test_the_record_is_shown(llmrec, server):
     assert "echo" in llmrec("models", "show", REF, "--hosted", "--base-url", server.url).out
 
 
+def test_a_login_in_the_url_is_not_shown(llmrec, server):
+    url = server.url.replace("//", "//me:s3cret@")
+    for more in ((), ("--json",)):
+        done = llmrec("models", "show", REF, "--hosted", "--base-url", url, *more)
+        assert done.code == 0, done.err
+        assert server.url in done.out
+        assert "s3cret" not in done.out + done.err
+
+
+def test_names_that_a_server_gives_do_nothing_to_a_terminal(llmrec_process, server):
+    server.ways.models = [{"id": "\x1b]0;owned\x07\x1b[2Jone\nError: two", "max_model_len": 512}]
+    done = llmrec_process("models", "show", REF, "--hosted", "--base-url", server.url)
+    assert done.code == 0, done.err
+    assert "the server lists \ufffd]0;owned\ufffd\ufffd[2Jone Error: two, not" in done.err
+    assert not {"\x1b", "\x07"} & {*done.out, *done.err}
+
+
 def test_recommend_and_preview(llmrec, server, tmp_path):
     settings = tmp_path / "hosted.yaml"
     settings.write_text(f"ledger: {tmp_path / 'ledger.jsonl'}\n")

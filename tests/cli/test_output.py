@@ -89,5 +89,6 @@ def test_titles_do_nothing_to_a_terminal(llmrec, tmp_path):
     for text in (":star: [bold]Big[/bold]", "\ufffd[31mRed", "One Two"):
         assert text in shown.out
         assert text in " ".join(shown.err.split())
+    assert "'3' is One Two\ufffd [3]" in shown.err
     found = llmrec(*command, *chosen, "--json").json
     assert {line["title"] for line in found["recommendations"]} == set(titles)

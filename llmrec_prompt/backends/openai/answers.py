@@ -14,10 +14,12 @@ class AnswerStore:
     """A persistent mapping from content keys to JSON (SQLite). Several processes may use it at once.
 
     What cannot be kept (a read-only or full disk) is asked again; what is damaged is as if it were not there.
+    An answer may repeat its prompt, histories and all: only the user who made the file may read it.
     A call that was sent is marked until it is settled: if its process is killed, the next one knows.
     """
 
     def __init__(self, path: Path) -> None:
+        _make_for_one(path)
         self._db = open_store(
             path,
             "answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)",
@@ -60,3 +62,11 @@ class AnswerStore:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _make_for_one(path: Path) -> None:
+    """Make a file, and its folder, for their owner alone; SQLite would make them for whom the umask says."""
+    with contextlib.suppress(OSError):
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.touch(mode=0o600)

@@ -13,6 +13,7 @@ from llmrec_prompt.backends.labels import check_distinct
 from llmrec_prompt.backends.models import adapter_identity
 from llmrec_prompt.backends.openai import answering, choosing, scoring
 from llmrec_prompt.backends.openai.client import Call, Client
+from llmrec_prompt.backends.openai.failures import without_login
 from llmrec_prompt.backends.openai.ledger import Tokens
 from llmrec_prompt.backends.openai.options import Hosted
 from llmrec_prompt.backends.openai.privacy import Redactor
@@ -57,7 +58,7 @@ class OpenAIBackend:
         self, ref: str, model: str, hosted: Hosted, *, context: int = 4096, weights: str = ""
     ) -> None:
         self.hosted = hosted
-        self._model, self._redactor = model, Redactor(hosted.redact)
+        self._model, self.redactor = model, Redactor(hosted.redact)
         self._fresh = False
         self._client = Client(ref, model, hosted)
         try:
@@ -79,7 +80,8 @@ class OpenAIBackend:
         if known is not None:
             return known
         if self.hosted.preview:
-            place = f" --base-url {self.hosted.base_url}" if self.hosted.base_url else ""
+            given = self.hosted.base_url
+            place = f" --base-url {without_login(given)}" if given else ""
             raise ConfigError(
                 f"What would be sent depends on what the server of {ref} gives, which is not known yet. "
                 f"Run once: llmrec models show {ref} --hosted{place}"
@@ -262,7 +264,7 @@ class OpenAIBackend:
         return {"model": self._name, **self._extra}
 
     def _clean(self, text: str) -> str:
-        return self._redactor(text)
+        return self.redactor(text)
 
     def _require(self, what: Any) -> None:
         if what not in self.info.can:

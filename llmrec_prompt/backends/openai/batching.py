@@ -17,7 +17,7 @@ from typing import Any
 
 import openai
 
-from llmrec_prompt.backends.openai.failures import explain_status, without_secrets
+from llmrec_prompt.backends.openai.failures import explain_status, ours, without_login, without_secrets
 from llmrec_prompt.backends.openai.noted import Note, Notes
 from llmrec_prompt.errors import BackendError
 
@@ -103,10 +103,11 @@ class Batches:
         try:
             await work
         except Exception as error:
-            told = error if isinstance(error, BackendError) else self._explained(error)
-            self._fail(keys, told)
+            self._fail(keys, self._explained(error))
 
     def _explained(self, error: Exception) -> BackendError:
+        if told := ours(error, self._ref, without_login(str(self._sdk.base_url))):
+            return told
         why = without_secrets(str(error))
         return BackendError(f"A batch for {self._ref} failed: {type(error).__name__}: {why}", retryable=True)
 
@@ -173,26 +174,40 @@ class Batches:
         while batch.status not in ENDED:
             await asyncio.sleep(self._poll)
             batch = await self._sdk.batches.retrieve(note.batch)
+        asked, strange = frozenset(note.keys), 0
         for file in (batch.output_file_id, batch.error_file_id):
             if file:
-                for line in (await self._sdk.files.content(file)).text.splitlines():
-                    self._hand_out(json.loads(line))
+                lines = (await self._sdk.files.content(file)).text.splitlines()
+                strange += sum(not self._hand_out(json.loads(line), asked) for line in lines)
+        if strange:
+            log.warning("Batch %s: %d answers to calls that were not in it are left out.", batch.id, strange)
         self._forget(note)
         self._fail(note.keys, BackendError(_unanswered(batch, self._ref), retryable=True))
 
-    def _hand_out(self, line: Mapping[str, Any]) -> None:
-        """Keep an answer, and give it to whoever waits for it; one that nobody asked yet is found kept."""
+    def _hand_out(self, line: Mapping[str, Any], asked: frozenset[str]) -> bool:
+        """Keep an answer, and give it to whoever waits for it; one that nobody asked yet is found kept.
+
+        Returns:
+            Whether the batch had such a call. An answer to any other is not kept: it could be what another
+            server is going to be asked.
+        """
         key, reply = str(line["custom_id"]), line.get("response") or {}
+        if key not in asked:
+            return False
         status = int(reply.get("status_code") or 0)
         if status == 200:
             self._keep(key, reply["body"])
+        self._deliver(key, status, reply, line.get("error"))
+        return True
+
+    def _deliver(self, key: str, status: int, reply: Mapping[str, Any], error: Any) -> None:
         future = self._asked.get(key)
         if future is None or future.done():
             return
         if status == 200:
             future.set_result(reply["body"])
         else:
-            body = (reply.get("body") or {}).get("error") or line.get("error")
+            body = (reply.get("body") or {}).get("error") or error
             future.set_exception(explain_status(status, body, self._ref))
 
     def _fail(self, keys: Sequence[str], error: BackendError) -> None:

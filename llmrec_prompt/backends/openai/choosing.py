@@ -19,8 +19,8 @@ def call(record: Record, named: Mapping[str, Any], prompt: str) -> Call:
     def check(reply: Any) -> None:
         if not first_top(reply):
             raise BackendError(
-                f"The server of {record.model} answered without log-probabilities, so no label can be read. "
-                "Probe it anew (llmrec models show --refresh)."
+                f"The server of {record.model} answered without log-probabilities, so no label can be read "
+                "(a value above 0 is none). Probe it anew (llmrec models show --refresh)."
             )
 
     if record.completions_top > 1:

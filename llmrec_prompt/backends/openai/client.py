@@ -16,7 +16,7 @@ from typing import Any
 
 from llmrec_prompt.backends.openai.answers import AnswerStore
 from llmrec_prompt.backends.openai.batching import MOST, Batches
-from llmrec_prompt.backends.openai.failures import explain, is_missing, kind_of, require_key, spare_retries
+from llmrec_prompt.backends.openai.failures import explain, is_missing, kind_of, require_key
 from llmrec_prompt.backends.openai.ledger import Ledger, Meter, Tokens, read_price
 from llmrec_prompt.backends.openai.loop import Loop
 from llmrec_prompt.backends.openai.options import Hosted, Previewed
@@ -27,6 +27,8 @@ from llmrec_prompt.errors import BackendError, BudgetExceeded, ConfigError, Llmr
 
 try:
     import openai
+
+    from llmrec_prompt.backends.openai.wire import AttemptClient
 except ImportError as error:
     raise MissingExtra("A hosted model", "openai") from error
 
@@ -96,13 +98,13 @@ class Client:
 
     def _make_sdk(self) -> openai.AsyncOpenAI:
         base_url = self._hosted.base_url
-        hooks: Any = {"request": [_count_attempt], "response": [_count_status, self._hear, spare_retries]}
+        hooks: Any = {"request": [_count_attempt], "response": [_count_status, self._hear]}
         return openai.AsyncOpenAI(
             api_key=require_key(self.ref, base_url),
             base_url=base_url,
             timeout=self._hosted.timeout,
             max_retries=self._hosted.retries,
-            http_client=openai.DefaultAsyncHttpxClient(event_hooks=hooks),
+            http_client=AttemptClient(self._hosted.timeout, event_hooks=hooks),
         )
 
     async def _hear(self, response: Any) -> None:

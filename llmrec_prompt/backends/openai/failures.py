@@ -1,8 +1,10 @@
 """What went wrong on the way to a server, in this library's words. No message holds a key."""
 
 import contextlib
+import logging
 import os
 import re
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,6 +12,7 @@ import openai
 
 from llmrec_prompt.errors import BackendError, ConfigError, ContextOverflow, LlmrecError
 
+logger = logging.getLogger(__name__)
 KEY = "OPENAI_API_KEY"
 BASE_URL = "OPENAI_BASE_URL"
 SECRET = re.compile(r"(?i)\b(bearer\s+\S+|sk-[\w*-]+)")
@@ -29,12 +32,22 @@ def require_key(ref: str, base_url: str | None) -> str | None:
     Raises:
         ConfigError: there is none, and the server is another machine; or the URL has no scheme.
     """
-    _check_scheme(base_url or os.environ.get(BASE_URL) or "https://")
-    if os.environ.get(KEY):
+    place = base_url or os.environ.get(BASE_URL) or "https://"
+    _check_scheme(place)
+    if key := os.environ.get(KEY):
+        parts = urlsplit(place)
+        if key != "none" and parts.scheme == "http" and parts.hostname not in LOCAL:
+            _warn_of_plain_http(parts.hostname or "")
         return None
     if base_url and urlsplit(base_url).hostname in LOCAL:
         return "none"
     raise ConfigError(f"{ref} needs a key: set {KEY}. (For a server that asks for none, set it to 'none'.)")
+
+
+@cache
+def _warn_of_plain_http(host: str) -> None:
+    """Once a host: what is sent there, the key with it, can be read on the way."""
+    logger.warning("The key in %s goes to %s over http://, unencrypted; use https:// if you can.", KEY, host)
 
 
 def _check_scheme(base_url: str) -> None:
@@ -72,10 +85,9 @@ def is_out_of_credit(error: Any) -> bool:
     return not NO_CREDIT.isdisjoint(names)
 
 
-async def spare_retries(response: Any) -> None:
+def spare_retries(response: Any) -> None:
     """Have the SDK not try again where that cannot help: it takes every 429 for a rate limit."""
     if response.status_code == 429:
-        await response.aread()
         with contextlib.suppress(ValueError):
             found = response.json()
             if isinstance(found, dict) and is_out_of_credit(found.get("error")):
@@ -100,6 +112,8 @@ def explain(error: Exception, ref: str, attempts: int, place: str, timeout: floa
         timeout: seconds of one attempt.
     """
     at = without_login(place)
+    if told := ours(error, ref, at):
+        return told
     tries = f" after {attempts} attempts" if attempts > 1 else ""
     if isinstance(error, openai.APIStatusError):
         return explain_status(error.status_code, error.body or error.message, ref, tries)
@@ -115,6 +129,20 @@ def explain(error: Exception, ref: str, attempts: int, place: str, timeout: floa
     if isinstance(error, ValueError):
         return BackendError(f"The server of {ref} answered no JSON: {type(error).__name__}.", retryable=True)
     return BackendError(f"Calling {ref} failed: {type(error).__name__}: {without_secrets(str(error))}")
+
+
+def ours(error: Exception, ref: str, at: str) -> BackendError | None:
+    """What `AttemptClient` refused: a reply, or to follow a redirect; None for any other error."""
+    for one in (error, error.__cause__):
+        if isinstance(one, BackendError):  # openai 2 wraps whatever its client raises
+            return one
+    if not isinstance(error, openai.APIStatusError) or error.status_code >= 400:
+        return None
+    target = re.sub("//[^/]*@", "//", error.response.headers.get("location", "").partition("?")[0])
+    return BackendError(
+        f"The server of {ref} at {at} sends requests on to {target[:MESSAGE] or 'another place'}. Nothing "
+        "was sent there: if that is where it is, make it the base URL."
+    )
 
 
 def explain_status(status: int, body: Any, ref: str, tries: str = "") -> BackendError:

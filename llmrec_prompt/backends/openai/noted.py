@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from llmrec_prompt.cache import write_atomically
+from llmrec_prompt.cache import content_key, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Notes:
 
     def write(self, note: Note) -> None:
         """Note a batch, or what is newly known of it."""
-        write_atomically(self._folder / f"{note.file}.json", json.dumps(asdict(note)))
+        write_atomically(self._path(note.file), json.dumps(asdict(note)))
         self._own[note.file] = note
 
     def taken(self, file: str, batch: str) -> Note:
@@ -50,8 +50,12 @@ class Notes:
 
     def drop(self, file: str) -> None:
         """It is over."""
-        (self._folder / f"{file}.json").unlink(missing_ok=True)
+        self._path(file).unlink(missing_ok=True)
         self._own.pop(file, None)
+
+    def _path(self, file: str) -> Path:
+        # By a hash: a name that the server chose could lead out of the folder.
+        return self._folder / f"{content_key(file)[:16]}.json"
 
 
 def _read(path: Path) -> Note | None:

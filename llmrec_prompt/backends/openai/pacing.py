@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 
 KINDS = ("requests", "tokens")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+MOST_S = UNITS["d"]
+"""Longer than a day no server keeps anybody waiting."""
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 TOLD_S = 5.0
 """Whoever waits longer is told."""
@@ -43,14 +45,16 @@ class Pace:
 
 
 def seconds(text: str) -> float:
-    """A duration as servers write it; 0 where it is none, as a moment in time is not.
+    """A duration as servers write it, a day at most; 0 where it is none, as a moment in time is not.
 
     >>> seconds("6m0s"), seconds("120ms"), seconds("1.5"), seconds("1764170000"), seconds("soon")
     (360.0, 0.12, 1.5, 0.0, 0.0)
+    >>> seconds("9999d")
+    86400.0
     """
     text = text.strip()
     if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text) if float(text) <= UNITS["d"] else 0.0
+        return float(text) if float(text) <= MOST_S else 0.0
     if not re.fullmatch(f"(?:{DURATION.pattern})+", text):
         return 0.0
-    return sum(float(number) * UNITS[unit] for number, unit in DURATION.findall(text))
+    return min(MOST_S, sum(float(number) * UNITS[unit] for number, unit in DURATION.findall(text)))

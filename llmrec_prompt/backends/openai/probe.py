@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llmrec_prompt.backends.grammar import gbnf
 from llmrec_prompt.backends.openai import replies
 from llmrec_prompt.backends.openai.failures import without_login
-from llmrec_prompt.backends.openai.record import Record
+from llmrec_prompt.backends.openai.record import Record, place_of
 from llmrec_prompt.backends.openai.serverside import LLAMA, served_adapters, tokenizer_of
 from llmrec_prompt.errors import BackendError
 
@@ -58,7 +58,8 @@ def probe(client: "Client", model: str, ref: str) -> Record:
     log.info("Finding out what %s gives.", ref)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     found = _Findings(client, model)
-    found.facts |= {"base_url": client.base_url, "model": model, "probed_at": now}
+    found.facts |= {"place": place_of(client.base_url, model), "model": model, "probed_at": now}
+    found.facts["base_url"] = without_login(client.base_url)
     found.models()
     found.completions()
     found.echo()

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from llmrec_prompt.backends.base import Capability
 from llmrec_prompt.cache import cache_dir, content_key, write_atomically
 
-VERSION = 2
+VERSION = 3
 """Of the probes: a record of another version is not believed."""
 
 
@@ -21,7 +21,10 @@ class Record(BaseModel):
 
     version: int = VERSION
     base_url: str
+    """Without a login: this is shown."""
     model: str
+    place: str = ""
+    """Name of its file, by the whole URL and the model."""
     probed_at: str = ""
     epoch: str = ""
     """Of the last probe that `refresh` asked for: what is remembered from before may be another model's."""
@@ -96,7 +99,7 @@ class Record(BaseModel):
     @property
     def path(self) -> Path:
         """Where it is kept."""
-        return _path(self.base_url, self.model)
+        return _path(self.place or place_of(self.base_url, self.model))
 
     def save(self) -> None:
         """Keep it; where the cache cannot be written it is probed anew next time."""
@@ -107,7 +110,8 @@ class Record(BaseModel):
     def known(cls, base_url: str, model: str) -> "Record | None":
         """The record on disk, if there is one that can be believed."""
         try:
-            found = cls.model_validate_json(_path(base_url, model).read_text(encoding="utf-8"))
+            text = _path(place_of(base_url, model)).read_text(encoding="utf-8")
+            found = cls.model_validate_json(text)
         except (OSError, UnicodeDecodeError, ValidationError):
             return None
         return found if found.version == VERSION else None
@@ -116,11 +120,16 @@ class Record(BaseModel):
 def last_epoch(base_url: str, model: str) -> str:
     """The epoch of the record on disk, of whatever version; empty if there is none."""
     try:
-        found = json.loads(_path(base_url, model).read_text(encoding="utf-8"))
+        found = json.loads(_path(place_of(base_url, model)).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
     return str(found.get("epoch", "")) if isinstance(found, dict) else ""
 
 
-def _path(base_url: str, model: str) -> Path:
-    return cache_dir() / "hosted" / f"{content_key(base_url, model)[:16]}.json"
+def place_of(base_url: str, model: str) -> str:
+    """What the record of a server and a model is kept under. Another login may be shown another model."""
+    return content_key(base_url, model)[:16]
+
+
+def _path(place: str) -> Path:
+    return cache_dir() / "hosted" / f"{place}.json"

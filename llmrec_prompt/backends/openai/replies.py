@@ -2,19 +2,21 @@
 
 The legacy shape of completions: `{tokens, token_logprobs, top_logprobs: [{token: value}]}`; that of chats:
 `{content: [{token, bytes, logprob, top_logprobs: […]}]}`, which llama-server gives for completions too. What
-is missing is missing: nothing here puts a number in its place.
+is missing is missing, and so is a value that is no log-probability: nothing here puts a number in its place.
 """
 
-import math
 import re
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from llmrec_prompt.backends.openai.ledger import Tokens
 
 Top = list[tuple[bytes, float]]
 Echo = list[tuple[str, float | None]]
 ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
+CERTAIN = 1e-3
+"""A log-probability is 0 at most, give or take how a server rounds."""
 THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
@@ -71,8 +73,13 @@ def _bytes(token: str) -> bytes:
     return token.encode("utf-8", "surrogatepass")
 
 
-def _is_logprob(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_logprob(value: Any) -> TypeGuard[float]:
+    return _is_number(value) and value <= CERTAIN
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # not by isfinite: JSON has whole numbers of any size
 
 
 def echoed(reply: Any) -> Echo:
@@ -139,6 +146,6 @@ def vectors(reply: Any, count: int) -> list[list[float]]:
     found: dict[int, list[float]] = {}
     for row in rows if isinstance(rows, list) else []:
         vector = row.get("embedding") if isinstance(row, Mapping) else None
-        if isinstance(vector, list) and vector and all(map(_is_logprob, vector)):
+        if isinstance(vector, list) and vector and all(map(_is_number, vector)):
             found[row.get("index")] = vector
     return [found[i] for i in range(count)] if found.keys() == set(range(count)) else []

@@ -22,8 +22,8 @@ def _check(record: Record, reply: Any) -> None:
     echo = _echo(record, reply)
     if not echo or any(value is None for _, value in echo[1:]):
         raise BackendError(
-            f"The server of {record.model} left log-probabilities of a prompt out, so it cannot be scored. "
-            "Probe it anew (llmrec models show --refresh)."
+            f"The server of {record.model} left log-probabilities of a prompt out, so it cannot be scored "
+            "(a value above 0 is none). Probe it anew (llmrec models show --refresh)."
         )
 
 

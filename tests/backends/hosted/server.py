@@ -4,16 +4,18 @@ A token is a word with the blank before it. `logprob` is the model: what it says
 for the next token, for an echo and for a chat alike.
 """
 
+import gzip
 import hashlib
 import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 MODEL = "hash-1"
 LETTERS = [f" {chr(65 + i)}" for i in range(26)]
@@ -83,6 +85,10 @@ class Ways:
     batch_looks: int = 1
     """How often a batch is still under way when looked at."""
     batch_end: str = "completed"
+    file_name: str = "file-"
+    """What the names of its files begin with."""
+    batch_extra: list[dict[str, Any]] = field(default_factory=list)
+    """Lines that nobody asked for, at the end of what a batch answers."""
     batch_answers: int = 10**9
     """So many lines of a batch are answered."""
     remembers: bool = False
@@ -91,7 +97,8 @@ class Ways:
     """From the request's number to what its reply says besides."""
     fault: Callable[[int, str], Any] = lambda number, path: None
     """From the request's number (from 0) and path to a fault, or None: (status, headers, message), `cut`,
-    `malformed`, `hang`, `gone` (not a byte in reply). A message may be a whole error object."""
+    `malformed`, `hang`, `gone` (not a byte in reply), `drip` (a blank now and then, for ever), `bomb`
+    (a small reply that is large unpacked). A message may be a whole error object."""
 
 
 class Refused(Exception):
@@ -176,9 +183,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(status, {"error": error}, headers)
         if fault == "hang":
             time.sleep(0.5)
-        if fault == "gone":
-            self.close_connection = True
-            return None
+        if fault in ("gone", "drip", "bomb"):
+            return self._break(fault)
         try:
             if self.path.startswith(("/v1/files", "/v1/batches")):
                 body = self.server.shelf.reply(self.path, raw)
@@ -195,6 +201,21 @@ class Handler(BaseHTTPRequestHandler):
             return None
         headers = self.server.ways.headers(number)
         return self._write(200, body[: len(body) // 2] if fault == "malformed" else body, headers)
+
+    def _break(self, fault: str) -> None:
+        self.close_connection = True
+        if fault == "bomb":
+            body = gzip.compress(b" " * (65 << 20) + b"{}")
+            self._write(200, body, {"Content-Encoding": "gzip"})
+        if fault == "drip":
+            self._drip()
+
+    def _drip(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        with suppress(OSError):  # until the client goes
+            while True:
+                self.wfile.write(b" ")
+                time.sleep(0.02)
 
     def _known_or_new(self, raw: bytes) -> Any:
         server, name = self.server, self.headers.get("Idempotency-Key", "")
@@ -234,7 +255,7 @@ class Shelf:
             raise Refused(404, "Not Found")
         parts = path.removeprefix("/v1/").partition("?")[0].split("/")
         if parts[0] == "files":
-            return self.files[parts[1]] if len(parts) == 3 else self._file(raw)
+            return self.files[unquote(parts[1])] if len(parts) == 3 else self._file(raw)
         if raw:
             return json.dumps(self._batch(json.loads(raw))).encode()
         if len(parts) == 2:
@@ -247,7 +268,7 @@ class Shelf:
         return json.dumps({"id": self._keep(lines), "object": "file", "purpose": "batch"}).encode()
 
     def _keep(self, lines: list[bytes]) -> str:
-        name = f"file-{len(self.files)}"
+        name = f"{self.ways.file_name}{len(self.files)}"
         self.files[name] = b"\n".join(line.strip() for line in lines) + b"\n"
         return name
 
@@ -263,7 +284,7 @@ class Shelf:
         if self.looks[name] > self.ways.batch_looks:
             batch["status"] = self.ways.batch_end
             lines = self.files[batch["input_file_id"]].splitlines()[: self.ways.batch_answers]
-            answers = [self._answer(json.loads(line)) for line in lines]
+            answers = [self._answer(json.loads(line)) for line in lines] + self.ways.batch_extra
             for place, good in (("output_file_id", True), ("error_file_id", False)):
                 own = [
                     json.dumps(a).encode() for a in answers if (a["response"]["status_code"] == 200) == good

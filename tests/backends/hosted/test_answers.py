@@ -1,4 +1,9 @@
+import os
+
+import pytest
+
 from llmrec_prompt.backends.openai.answers import AnswerStore
+from llmrec_prompt.cache import cache_dir
 
 
 def test_answers_outlive_the_process_and_a_later_one_replaces(tmp_path):
@@ -33,3 +38,15 @@ def test_a_disk_that_takes_nothing_stops_nobody(tmp_path):
     store.close()
     assert store.mark_sent("b")[1] is False
     assert store.get("a") is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX")
+def test_answers_are_for_their_owner_alone(hosted):
+    before = os.umask(0o022)
+    try:
+        hosted()
+    finally:
+        os.umask(before)
+    folder = cache_dir() / "hosted"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.glob("answers.sqlite*")} == {0o600}

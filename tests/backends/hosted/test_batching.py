@@ -9,6 +9,7 @@ import pytest
 
 from llmrec_prompt.backends import Hosted, load_backend
 from llmrec_prompt.backends.openai import batching
+from llmrec_prompt.backends.openai.answers import AnswerStore
 from llmrec_prompt.cache import cache_dir
 from llmrec_prompt.data import Dataset, write_two_file
 from llmrec_prompt.errors import BackendError
@@ -165,6 +166,24 @@ def test_answers_that_nobody_waits_for_are_kept_too(hosted):
         assert len(orders(again, asked)) == len(asked)
         again.close()
     assert sent(server) == ["/v1/batches"]
+
+
+def test_a_name_of_the_servers_is_no_path(hosted, tmp_path):
+    mine = tmp_path / "settings-0.json"
+    mine.write_text("{}")
+    _, backend = hosted(Ways(file_name=f"{tmp_path}/settings-"), **BATCHED)
+    assert len(orders(backend)) == len(ASKED)
+    assert mine.read_text() == "{}"
+    assert not list((cache_dir() / "hosted" / "batches").rglob("*.json"))
+
+
+def test_answers_to_calls_that_were_not_asked_are_left_out_and_told_once(hosted, caplog):
+    line = {"custom_id": "another's", "response": {"status_code": 200, "body": {"choices": []}}}
+    _, backend = hosted(Ways(batch_extra=[line, line]), **BATCHED)
+    assert len(orders(backend)) == len(ASKED)
+    told = "Batch batch-0: 2 answers to calls that were not in it are left out."
+    assert caplog.messages.count(told) == 1
+    assert AnswerStore(cache_dir() / "hosted" / "answers.sqlite").get("another's") is None
 
 
 def test_an_answer_that_cannot_be_used_is_asked_again(hosted):

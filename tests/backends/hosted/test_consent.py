@@ -1,5 +1,6 @@
 """Nothing leaves this machine unless the user said so, and then nothing but what is allowed."""
 
+import re
 import socket
 
 import pytest
@@ -93,6 +94,24 @@ def test_neither_users_nor_redacted_texts_are_sent(mode):
     assert "Mug for [e-mail], [phone]" in sent
     for secret in ("user-4711", "me@home", "1234567", "867-5309", "id-of-the-shop"):
         assert secret not in sent, secret
+
+
+@pytest.mark.parametrize("given", ["model", "backend"])
+@pytest.mark.parametrize("own", ["jane.roe@home-of-jane.example", "4111 1111 1111 1111", "+49 30 1234567"])
+def test_what_is_taken_out_goes_before_long_titles_are_cut(own, given):
+    """Half an address is no address to a pattern, and whose it is can be read all the same."""
+    with serving(Ways(top=1000)) as server:
+        leave = Hosted(base_url=server.url)
+        model = load_backend(REF, hosted=leave) if given == "backend" else REF
+        titled = [Item(item_id=str(n), title=f"{'x' * (n - 1)} {own}") for n in range(100, 150, 3)]
+        rec = Recommender(Dataset.from_rows(titled, []), domain="shopping", model=model, mode="listed",
+                          hosted=leave, embedder="backend")  # fmt: skip
+        server.forget()
+        rec.rank(["100"], candidates=[item.item_id for item in titled[1:]])
+        rec.backend.close()
+        sent = b"\n".join(body for _, body, _ in server.seen).decode()
+    assert f"{'x' * 99} [" in sent
+    assert not re.search(r"x (j|4|\+)", sent)
 
 
 def test_a_field_nobody_allowed_cannot_be_shown(tmp_path):

@@ -1,6 +1,7 @@
 """Servers fail. Nobody is lost or scored wrongly, nothing is paid for twice, and the ledger adds up."""
 
 import json
+import math
 import random
 import threading
 import time
@@ -13,6 +14,7 @@ from llmrec_prompt.errors import BackendError, BudgetExceeded, ConfigError
 from llmrec_prompt.rank import LabelRanker, ListedRanker, rank
 
 from ...rank.toys import items, prompter
+from . import server as served
 from .ledgers import summarise
 from .server import Ways
 
@@ -119,6 +121,55 @@ def test_a_server_that_hangs_is_given_up(hosted):
     assert server.url in str(caught.value)
 
 
+def test_an_attempt_ends_in_time_however_a_server_drips(hosted):
+    server, backend = hosted(retries=1, timeout=0.3)
+    server.ways.fault = lambda number, path: "drip"
+    begin = time.monotonic()
+    with pytest.raises(BackendError, match=r"did not answer in time after 2 attempts: 0\.3 s an attempt"):
+        backend.choose(["Answer:"], LABELS)
+    assert time.monotonic() - begin < 5
+
+
+def test_a_reply_that_is_large_unpacked_is_not_read_on(hosted):
+    server, backend = hosted(retries=0)
+    server.ways.fault = at("bomb")
+    with pytest.raises(BackendError, match=r"reply is longer than 64 MB") as caught:
+        backend.choose(["Answer:"], LABELS)
+    assert not caught.value.retryable
+    assert backend.choose(["Answer:"], LABELS)
+
+
+def test_a_reply_packed_as_nobody_asked_is_refused(hosted):
+    server, backend = hosted(retries=0)
+    server.ways.headers = lambda number: {"Content-Encoding": "gzip, gzip"}
+    with pytest.raises(BackendError, match="packed its reply by 'gzip, gzip', which nobody asked for"):
+        backend.choose(["Answer:"], LABELS)
+
+
+def test_nothing_is_sent_on_to_where_a_server_points(hosted):
+    other, _ = hosted()
+    server, backend = hosted()
+    place = other.url.replace("//", "//me:secret@") + "/completions?key=secret"
+    server.ways.fault = lambda number, path: (307, {"Location": place}, "moved")
+    words = f"at {server.url} sends requests on to {other.url}/completions. Nothing was sent there"
+    with pytest.raises(BackendError, match=words):
+        backend.choose(["Answer:"], LABELS)
+    assert len(server.seen) == 1
+    with pytest.raises(BackendError, match=words):
+        hosted.connect(server, refresh=True)
+    assert other.seen == []
+
+
+def test_a_key_that_goes_out_in_clear_is_told_once(monkeypatch, caplog):
+    for key in ("none", "sk-secret"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        for place in ("http://far.example:8000/v1", "http://127.0.0.1:9/v1", "https://safe.example/v1"):
+            for _ in range(2):
+                Client("openai:m", "m", Hosted(base_url=place)).close()
+    told = "The key in OPENAI_API_KEY goes to far.example over http://, unencrypted; use https:// if you can."
+    assert caplog.messages == [told]
+
+
 @pytest.mark.parametrize(
     ("fault", "why"), [("malformed", "answered no JSON"), ((400, {}, "bad"), "answered 400")]
 )
@@ -139,6 +190,23 @@ def test_log_probabilities_that_go_missing_on_the_way_are_an_error_not_zeros(hos
         backend.choose(["Answer:"], LABELS)
     with pytest.raises(BackendError, match="left log-probabilities of a prompt out"):
         backend.score([ScoreRequest("a\n", ["b\n"])])
+
+
+@pytest.mark.parametrize("lie", [5.0, 800.0, 1e308])
+def test_a_log_probability_above_0_is_none_and_is_asked_again(hosted, monkeypatch, lie):
+    _, backend = hosted(Ways(top=1000))
+    monkeypatch.setattr(served, "logprob", lambda text, token: lie if token == " A" else -3.0)
+    (choice,) = backend.choose(["One:"], LABELS)
+    assert (choice.outside, choice.logprobs[0]) == ({0}, choice.logprobs[1])
+    assert choice.mass == pytest.approx(math.exp(-3))
+    monkeypatch.setattr(served, "logprob", lambda text, token: lie)
+    with pytest.raises(BackendError, match=r"so no label can be read \(a value above 0 is none\)"):
+        backend.choose(["Two:"], LABELS)
+    with pytest.raises(BackendError, match=r"cannot be scored \(a value above 0 is none\)"):
+        backend.score([ScoreRequest("a\n", ["b\n"])])
+    monkeypatch.undo()
+    assert backend.choose(["Two:"], LABELS)[0].mass < 1
+    assert backend.score([ScoreRequest("a\n", ["b\n"])])
 
 
 def test_the_cap_on_calls_at_once_is_kept(hosted):

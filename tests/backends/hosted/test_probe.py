@@ -129,6 +129,21 @@ def test_a_record_is_kept_for_server_and_model_and_probed_anew_on_request(hosted
     assert "embed" not in hosted.connect(server).info.can
 
 
+def test_a_login_in_the_url_is_used_and_neither_kept_nor_shown(hosted):
+    server, _ = hosted()
+    url = server.url.replace("//", "//me:s3cret@")
+    with pytest.raises(ConfigError, match="Run once: llmrec models show") as caught:
+        load_backend(f"openai:{MODEL}", hosted=Hosted(base_url=url, preview=True))
+    assert f"--base-url {server.url}" in str(caught.value)
+    backend = load_backend(f"openai:{MODEL}", hosted=Hosted(base_url=url))
+    backend.close()
+    assert server.seen[-1][2]["Authorization"].startswith("Basic ")
+    assert backend.record.base_url == server.url
+    assert "s3cret" not in backend.record.path.read_text()
+    assert Record.known(url, MODEL) == backend.record
+    assert len(list(backend.record.path.parent.glob("*.json"))) == 2, "another login, another record"
+
+
 def test_a_record_of_another_version_is_not_believed(hosted):
     _, backend = hosted()
     path = backend.record.path

@@ -37,6 +37,10 @@ def test_tokens_are_known_by_bytes_where_their_texts_are_alike():
 def test_a_value_that_is_no_number_is_missing_not_zero():
     broken = {"top_logprobs": [{"a": None, "b": float("nan"), "c": "0", "d": True, "e": -1.5}]}
     assert replies.first_top(reply(logprobs=broken)) == [(b"e", -1.5)]
+    lies = {"top_logprobs": [{"a": 0.01, "b": 1e308, "c": 10**400, "d": -(10**400), "e": 1e-6}]}
+    assert replies.first_top(reply(logprobs=lies)) == [(b"e", 1e-6)]
+    assert replies.echoed(reply(logprobs={"tokens": ["a"], "token_logprobs": [5.0]})) == [("a", None)]
+    assert replies.prompt_echo(reply(prompt_logprobs=[{"1": {"logprob": 5.0}}])) == [("1", None)]
     echo = {"tokens": ["a", "b"], "token_logprobs": [None, None]}
     assert replies.echoed(reply(logprobs=echo)) == [("a", None), ("b", None)]
 
@@ -84,6 +88,7 @@ def test_vectors_come_in_the_order_of_their_inputs():
     assert replies.vectors({"data": rows}, 2) == [[0.5], [1.0]]
     assert replies.vectors({"data": rows[:1]}, 2) == []
     assert replies.vectors({"data": [{"index": 0, "embedding": [None]}]}, 1) == []
+    assert replies.vectors({"data": [{"index": 0, "embedding": [10**400]}]}, 1) == []
 
 
 JSON = st.recursive(
