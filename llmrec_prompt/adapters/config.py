@@ -4,7 +4,7 @@ An adapter may come from anybody. peft obeys its configuration to the letter: it
 the base, and takes some strings for regular expressions, which may never end.
 """
 
-import json
+import os
 import re
 import reprlib
 from collections.abc import Callable, Mapping
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
-from llmrec_prompt.errors import AdapterError, first_line
+from llmrec_prompt.errors import AdapterError
+from llmrec_prompt.reading import read_json
 
 MAX_RANK = 64
 """The largest rank that peft, vLLM and llama.cpp all load without special settings."""
@@ -84,14 +85,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         AdapterError: it is missing or no JSON object.
     """
     path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise AdapterError(
-            f"{folder} is no adapter. Give a PEFT folder with {CONFIG} and {WEIGHTS}."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"Cannot read {path}: {first_line(error)}.") from error
+    if not os.path.isfile(path):
+        raise AdapterError(f"{folder} is no adapter. Give a PEFT folder with {CONFIG} and {WEIGHTS}.")
+    config = read_json(path, AdapterError)
     if not isinstance(config, dict):
         raise AdapterError(f"{path} is no JSON object.")
     return config

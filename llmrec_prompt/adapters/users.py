@@ -53,8 +53,7 @@ def read_users(folder: Path | str) -> frozenset[str]:
     """The hashes of the users an adapter (a folder or a GGUF twin) was trained on; none where it names none.
 
     Raises:
-        AdapterError: the file is no text.
-        MissingExtra: a GGUF twin, and the gguf package is not installed.
+        AdapterError: the file is no text, or a twin no GGUF.
     """
     if is_twin(folder) and Path(folder).is_file():
         return frozenset(texts_in(Path(folder)).get(USERS, "").split())

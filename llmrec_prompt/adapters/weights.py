@@ -23,6 +23,8 @@ KEY = re.compile(
     r"base_model\.model\.(?:\w+\.)*layers\.(?P<layer>\d+)\."
     r"(?P<linear>self_attn\.[qkvo]_proj|mlp\.(?:gate|up|down)_proj)\.lora_(?P<side>[AB])\.weight"
 )
+FAULTS = (AttributeError, KeyError, RecursionError, TypeError, ValueError, struct.error)
+"""What a header raises that is none."""
 _DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
@@ -55,7 +57,7 @@ def read_tensors(path: Path) -> dict[str, Matrix]:
             raise ValueError("it is cut off")
         header = json.loads(data[8 : 8 + length])
         return dict(_tensors(header, memoryview(data)[8 + length :]))
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, struct.error) as error:
+    except (*FAULTS, OSError) as error:
         raise AdapterError(f"{path} cannot be read as safetensors: {first_line(error)}.") from error
 
 

@@ -86,11 +86,20 @@ def test_two_adapters_for_one_domain_and_base_must_be_named(places):
     assert find("zeta", BASE).card.name == "zeta"
 
 
-def test_a_broken_card_spoils_no_other(places, caplog):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: [",
+        "[" * 10_000,
+        "created: 2024-02-30",
+        "".join(f"a{n + 1}: &a{n + 1} [{f'*a{n}, ' * 9 if n else 'x'}]\n" for n in range(12)),
+    ],
+)
+def test_a_broken_card_spoils_no_other(places, caplog, text):
     _, home = places
     write_adapter(home / "good", card("good", "movies"))
     shutil.copytree(home / "good", home / "bad")
-    (home / "bad" / "card.yaml").write_text("name: [")
+    (home / "bad" / "card.yaml").write_text(text)
     with caplog.at_level(logging.WARNING):
         assert list(list_adapters()) == ["good"]
     assert "Left out" in caplog.text
