@@ -128,6 +128,42 @@ def test_add_copies_what_belongs_and_nothing_else(places, tmp_path):
     assert [p.name for p in home.iterdir()] == ["mine"]
 
 
+def test_add_follows_no_link_out_of_the_folder(places, tmp_path):
+    _, home = places
+    source = write_adapter(tmp_path / "run", card("mine"))
+    (tmp_path / "key.pem").write_text("private")
+    (source / "README.md").unlink()
+    (source / "README.md").symlink_to("../key.pem")
+    with pytest.raises(AdapterError, match=r"links to files outside it: README\.md\. Put the files there"):
+        add(find(source))
+    assert list(home.iterdir()) == []
+    (source / "README.md").unlink()
+    (source / "README.md").symlink_to("README.md")  # round and round
+    (source / "read.txt").write_text("of the adapter")
+    assert not (add(find(source), force=True).folder / "README.md").exists()
+    (source / "README.md").unlink()
+    (source / "README.md").symlink_to("read.txt")
+    (tmp_path / "link").symlink_to(source)  # a folder may be found by a link
+    assert (add(find(tmp_path / "link"), force=True).folder / "README.md").read_text() == "of the adapter"
+
+
+def test_the_hubs_cache_may_be_links_to_its_own_blobs(places, tmp_path):
+    from llmrec_prompt.adapters import verify
+
+    snapshot = write_adapter(tmp_path / "models--org--name" / "snapshots" / "abc", card("mine"))
+    blobs = tmp_path / "models--org--name" / "blobs"
+    blobs.mkdir()
+    for number, file in enumerate(sorted(snapshot.iterdir())):
+        file.rename(blobs / str(number))
+        file.symlink_to(f"../../blobs/{number}")
+    assert all(check.ok for check in verify(snapshot))
+    assert all(check.ok for check in verify(add(find(snapshot)).folder))
+    (tmp_path / "key.pem").write_text("private")
+    (blobs / "0").unlink()
+    (blobs / "0").symlink_to(tmp_path / "key.pem")
+    assert [check.name for check in verify(snapshot) if not check.ok] == ["files"]
+
+
 def test_add_says_why_it_cannot_copy(places, tmp_path):
     _, home = places
     home.write_text("a file where a folder should be")
