@@ -118,9 +118,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         minutes=outcome.minutes,
         created=date.today(),
         weights_hash=weights_hash,
-        recipe=_portable(recipe.model_dump(mode="json") | {"stages": [stage.model_dump(mode="json")]})
-        | {"base": _base_name(outcome)}
-        | processes.setting(),
+        recipe=_portable(outcome) | processes.setting(),
         versions={"llmrec-prompt": __version__, **{n: importlib.metadata.version(n) for n in LIBRARIES}},
     )
 
@@ -169,15 +167,16 @@ def _base_name(outcome: Outcome) -> str:
     return ref.text if outcome.bench.base.hub else f"{ref.text.removesuffix(ref.target)}{_last(ref.target)}"
 
 
-def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Data, domains and adapters by name: where they lay on the machine that trained is nobody's business."""
+def _portable(outcome: Outcome) -> dict[str, Any]:
+    """The recipe, with data, domains and adapters by name: where they lay is nobody's business."""
+    stages = [outcome.stage.model_dump(mode="json")]
+    recipe = outcome.recipe.model_dump(mode="json") | {"stages": stages, "base": _base_name(outcome)}
     start = recipe["start"]
     if start and (Path(start).expanduser().is_dir() or not HUB_ID.fullmatch(start)):
         recipe["start"] = _last(start)
-    for stage in recipe["stages"]:
-        for source in stage["sources"]:
-            source["data"] = Path(source["data"]).name
-            source["domain"] = source["domain"] and _last(source["domain"])
+    for source in stages[0]["sources"]:
+        source["data"] = Path(source["data"]).name
+        source["domain"] = source["domain"] and _last(source["domain"])
     return recipe
 
 
