@@ -1,4 +1,9 @@
-"""Whom an adapter was trained on, without naming anybody: hashes, for leak checks."""
+"""Whom an adapter was trained on: hashes in place of ids, for leak checks.
+
+They are pseudonyms and hide nobody from a guess. Nothing secret goes into them, or no stranger could check
+for leaks; so whoever can list the ids of a data set, or knows what a user liked first, can tell who is among
+them.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +21,7 @@ LIKES = "likes-"
 
 
 def user_hash(data_name: str, user_id: str) -> str:
-    """What stands for a user in `users.txt`: tells whether a user was trained on, names nobody.
+    """What stands for a user in `users.txt`: tells whoever knows the id whether that user was trained on.
 
     >>> user_hash("films", "7") == user_hash("films", "7"), len(user_hash("films", "7"))
     (True, 16)
