@@ -1,5 +1,6 @@
 """The nouns everything else speaks: items, interactions, rankings. Knows no files and no models."""
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,7 +126,19 @@ Candidates = Sequence[Item]
 
 def complaints(error: ValidationError) -> str:
     """What pydantic found in a file, fault by fault, as a part of a message."""
-    return "; ".join(
-        f"{'.'.join(map(str, found['loc'])) or 'file'}: {found['msg']} (found {found['input']!r:.60})"
+    faults = [
+        f"{'.'.join(map(str, found['loc']))[:100] or 'file'}: {found['msg']} (found {shown(found['input'])})"
         for found in error.errors()
-    )
+    ]
+    return "; ".join(faults[:10]) + (f"; and {len(faults) - 10} more" if len(faults) > 10 else "")
+
+
+def shown(value: Any) -> str:
+    """A value as a part of a message: its first characters, without writing out the rest of what is nested.
+
+    >>> shown("a" * 1000), shown([[[[[[[[1]]]]]]]])
+    ("'aaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaa'", '[[[[[[[...]]]]]]]')
+    """
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = brief.maxlong = 60
+    return brief.repr(value)[:60]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.adapt.recipe import Lora
+from llmrec_prompt.backends.hf.loading import NO_CODE, one_line_errors
 from llmrec_prompt.cache import NumberStore, cache_dir, content_key
 from llmrec_prompt.errors import BackendError, MissingExtra
 
@@ -220,6 +221,8 @@ def load_base(folder: str, *, precision: str, quantise: bool = False) -> tuple[A
 
     Raises:
         MissingExtra: QLoRA without bitsandbytes.
+        ConfigError: the model is made of code of its own.
+        BackendError: transformers cannot load it.
     """
     import transformers
 
@@ -231,8 +234,9 @@ def load_base(folder: str, *, precision: str, quantise: bool = False) -> tuple[A
     if not cuda:  # over short texts plain attention is faster there than the fused kernel
         options["attn_implementation"] = "eager"
     transformers.utils.logging.disable_progress_bar()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
+    with one_line_errors(folder):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **NO_CODE)
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, **options, **NO_CODE)
     if cuda and not quantise:
         model = model.to("cuda")
     return tokenizer, model.requires_grad_(False)

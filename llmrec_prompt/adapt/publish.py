@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -32,6 +33,8 @@ from llmrec_prompt.adapters import (
     write_users,
 )
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
+from llmrec_prompt.adapters.registry import HUB_ID
+from llmrec_prompt.backends import parse_ref
 from llmrec_prompt.cache import file_hash, whole_folder
 
 LIBRARIES = ("torch", "transformers", "peft")
@@ -52,7 +55,8 @@ class Outcome:
 def publish(outcome: Outcome, target: Path) -> dict[str, float]:
     """Write the adapter folder, whole or not at all; gives the validation metrics of what was written."""
     with whole_folder(target, replace=True) as partial:
-        write_weights(outcome.bench.network.peft, outcome.bench.base.hub or outcome.recipe.base, partial)
+        base = outcome.bench.base.hub or _base_name(outcome)
+        write_weights(outcome.bench.network.peft, base, partial)
         card = make_card(outcome, file_hash(partial / WEIGHTS))
         card.save(partial)
         before = read_users(outcome.start) if outcome.start else set()
@@ -88,7 +92,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
     return Card(
         name=stage.name,
         domain=stage.domain or (domains[0] if len(domains) == 1 else "general"),
-        base=Base(ref=recipe.base, hash=bench.base.digest, hub=bench.base.hub or None),
+        base=Base(ref=_base_name(outcome), hash=bench.base.digest, hub=bench.base.hub or None),
         objective=stage.objective,
         mode=bench.course.mode,
         templates={p.domain.name: p.prompter.fingerprint_for(bench.course.mode) for p, _ in bench.sources},
@@ -114,8 +118,7 @@ def make_card(outcome: Outcome, weights_hash: str) -> Card:
         minutes=outcome.minutes,
         created=date.today(),
         weights_hash=weights_hash,
-        recipe=_portable(recipe.model_dump(mode="json") | {"stages": [stage.model_dump(mode="json")]})
-        | processes.setting(),
+        recipe=_portable(outcome) | processes.setting(),
         versions={"llmrec-prompt": __version__, **{n: importlib.metadata.version(n) for n in LIBRARIES}},
     )
 
@@ -155,9 +158,27 @@ def _licence(population: Population) -> str:
     return str(population.dataset.meta.get("licence", "not stated"))
 
 
-def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Data sets by name: where they lay on the machine that trained is nobody's business."""
-    for stage in recipe["stages"]:
-        for source in stage["sources"]:
-            source["data"] = Path(source["data"]).name
+def _base_name(outcome: Outcome) -> str:
+    """The reference of the base; of one that lay on the machine that trained, the last part of its path.
+
+    An adapter finds its base by the hash, so that nothing needs the path.
+    """
+    ref = parse_ref(outcome.recipe.base)
+    return ref.text if outcome.bench.base.hub else f"{ref.text.removesuffix(ref.target)}{_last(ref.target)}"
+
+
+def _portable(outcome: Outcome) -> dict[str, Any]:
+    """The recipe, with data, domains and adapters by name: where they lay is nobody's business."""
+    stages = [outcome.stage.model_dump(mode="json")]
+    recipe = outcome.recipe.model_dump(mode="json") | {"stages": stages, "base": _base_name(outcome)}
+    start = recipe["start"]
+    if start and (Path(start).expanduser().is_dir() or not HUB_ID.fullmatch(start)):
+        recipe["start"] = _last(start)
+    for source in stages[0]["sources"]:
+        source["data"] = Path(source["data"]).name
+        source["domain"] = source["domain"] and _last(source["domain"])
     return recipe
+
+
+def _last(path: str) -> str:
+    return Path(os.path.abspath(path)).name

@@ -11,7 +11,8 @@ from llmrec_prompt.adapt.histories import Population
 from llmrec_prompt.adapt.recipe import Lora
 from llmrec_prompt.adapters import Card, overlap
 from llmrec_prompt.adapters.card import WEIGHTS
-from llmrec_prompt.adapters.weights import alpha_of, config_faults, read_config, read_pairs
+from llmrec_prompt.adapters.config import alpha_of, config_faults, read_config
+from llmrec_prompt.adapters.weights import read_pairs
 from llmrec_prompt.errors import AdapterError, ConfigError
 
 

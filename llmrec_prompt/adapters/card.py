@@ -3,6 +3,7 @@
 `card.yaml` lies beside PEFT's two files. Whose histories were trained on lies in `users.txt`, as hashes.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from datetime import date
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import AdapterError
+from llmrec_prompt.reading import parse_yaml, read_yaml
 from llmrec_prompt.types import complaints
 
 CARD, USERS = "card.yaml", "users.txt"
@@ -115,16 +117,9 @@ class Card(_Part):
             AdapterError: there is none, or it is no card.
         """
         path = Path(folder) / CARD
-        try:
-            return cls.parse(path.read_text(encoding="utf-8"), path)
-        except FileNotFoundError as error:
-            raise AdapterError(
-                f"{folder} has no {CARD}. Give a folder that `llmrec adapt train` made."
-            ) from error
-        except UnicodeDecodeError as error:
-            raise AdapterError(f"{path} is not UTF-8: byte {error.start}.") from error
-        except OSError as error:
-            raise AdapterError(f"Cannot read {path}: {error.strerror}.") from error
+        if not os.path.isfile(path):
+            raise AdapterError(f"{folder} has no {CARD}. Give a folder that `llmrec adapt train` made.")
+        return cls._of(read_yaml(path, AdapterError), path)
 
     @classmethod
     def parse(cls, text: str, where: Path | str) -> "Card":
@@ -133,10 +128,12 @@ class Card(_Part):
         Raises:
             AdapterError: it is no card.
         """
+        return cls._of(parse_yaml(text, str(where), AdapterError), where)
+
+    @classmethod
+    def _of(cls, values: Any, where: Path | str) -> "Card":
         try:
-            return cls.model_validate(yaml.safe_load(text))
-        except yaml.YAMLError as error:
-            raise AdapterError(f"{where} is no YAML: {' '.join(str(error).split())}.") from error
+            return cls.model_validate(values)
         except ValidationError as error:
             raise AdapterError(f"{where}: {complaints(error)}.") from error
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
+from llmrec_prompt.adapters.config import alpha_of, config_faults, read_config
 from llmrec_prompt.adapters.embedded import texts_of
-from llmrec_prompt.adapters.weights import Matrix, Pair, alpha_of, config_faults, read_config, read_pairs
+from llmrec_prompt.adapters.weights import Matrix, Pair, read_pairs
 from llmrec_prompt.cache import cache_dir, content_key, file_hash, whole_file
 from llmrec_prompt.errors import AdapterError, MissingExtra
 

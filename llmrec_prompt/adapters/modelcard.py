@@ -93,7 +93,9 @@ def _data(card: Card) -> str:
     lines += [f"| {s.name} | {s.users} | {s.interactions} | {s.licence or 'not stated'} |" for s in card.data]
     lines.append(f"\nLicence of the adapter: {card.licence or 'not stated'}.")
     lines.append(
-        "`users.txt` holds a hash of every user whose history was trained on, so that nobody tests on them.\n"
+        "`users.txt` holds a hash of every user whose history was trained on, so that nobody tests on them. "
+        "These are pseudonyms: whoever can list the users' ids, or knows what a user liked first, can tell "
+        "who is among them.\n"
     )
     return "\n".join(lines)
 

@@ -176,7 +176,7 @@ def add(source: Adapter, *, force: bool = False) -> Adapter:
     """Copy an adapter (not its verification: see `verify`) to where all commands find it.
 
     Raises:
-        AdapterError: one of that name is there already, or the copy fails.
+        AdapterError: one of that name is there already, files are links out of the folder, or the copy fails.
     """
     target = home() / source.card.name
     if target.exists() and not force:
@@ -189,7 +189,23 @@ def add(source: Adapter, *, force: bool = False) -> Adapter:
     return Adapter(target, Card.load(target))
 
 
+def strays(folder: Path) -> list[str]:
+    """Files of an adapter that are links to files outside it, which may be anything, such as a private key.
+
+    The hub's cache is made of links to its own `blobs`; those are the adapter's own files.
+    """
+    home = folder.resolve()
+    inside = {home, home.parent.parent / "blobs"} if home.parent.name == "snapshots" else {home}
+    links = (path for path in folder.rglob("*") if path.is_symlink())
+    out = (path for path in links if inside.isdisjoint(Path(os.path.realpath(path)).parents))
+    return sorted(str(path.relative_to(folder)) for path in out)
+
+
 def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
+    if out := [name for name in strays(source) if name in names]:
+        raise AdapterError(
+            f"{source} holds links to files outside it: {', '.join(out)}. Put the files there."
+        )
     for name in names:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)

@@ -1,4 +1,9 @@
-"""Whom an adapter was trained on, without naming anybody: hashes, for leak checks."""
+"""Whom an adapter was trained on: hashes in place of ids, for leak checks.
+
+They are pseudonyms and hide nobody from a guess. Nothing secret goes into them, or no stranger could check
+for leaks; so whoever can list the ids of a data set, or knows what a user liked first, can tell who is among
+them.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +21,7 @@ LIKES = "likes-"
 
 
 def user_hash(data_name: str, user_id: str) -> str:
-    """What stands for a user in `users.txt`: tells whether a user was trained on, names nobody.
+    """What stands for a user in `users.txt`: tells whoever knows the id whether that user was trained on.
 
     >>> user_hash("films", "7") == user_hash("films", "7"), len(user_hash("films", "7"))
     (True, 16)
@@ -53,8 +58,7 @@ def read_users(folder: Path | str) -> frozenset[str]:
     """The hashes of the users an adapter (a folder or a GGUF twin) was trained on; none where it names none.
 
     Raises:
-        AdapterError: the file is no text.
-        MissingExtra: a GGUF twin, and the gguf package is not installed.
+        AdapterError: the file is no text, or a twin no GGUF.
     """
     if is_twin(folder) and Path(folder).is_file():
         return frozenset(texts_in(Path(folder)).get(USERS, "").split())

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from llmrec_prompt.adapters.card import CARD, CONFIG, README, USERS, WEIGHTS, Card
+from llmrec_prompt.adapters.config import config_faults, read_config
 from llmrec_prompt.adapters.embedded import is_twin
-from llmrec_prompt.adapters.registry import find_served
+from llmrec_prompt.adapters.registry import find_served, strays
 from llmrec_prompt.adapters.users import LIKES, count_users, read_users
-from llmrec_prompt.adapters.weights import config_faults, read_config, read_pairs
+from llmrec_prompt.adapters.weights import read_pairs
 from llmrec_prompt.cache import file_hash
 from llmrec_prompt.errors import AdapterError, TemplateError
 from llmrec_prompt.templates import Prompter, list_domains, load_domain
@@ -79,6 +80,8 @@ def _files(folder: Path) -> str:
     unsafe = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.suffix.lower() in PICKLES)
     if unsafe:
         raise AdapterError(f"may run code when loaded: {', '.join(unsafe)}. Delete them")
+    if out := strays(folder):
+        raise AdapterError(f"links to files outside the folder: {', '.join(out)}. Put the files there")
     return "all there, safetensors only"
 
 

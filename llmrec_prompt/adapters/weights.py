@@ -1,10 +1,9 @@
-"""What is in a PEFT folder: the configuration, and LoRA matrices as numpy arrays. Safetensors only.
+"""The LoRA matrices of a PEFT folder as numpy arrays. Safetensors only.
 
 Read by hand, since the format is a JSON header and raw numbers, and numpy has no bfloat16.
 """
 
 import json
-import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -20,12 +19,12 @@ from llmrec_prompt.cache import file_stamp
 from llmrec_prompt.errors import AdapterError, first_line
 
 Matrix = npt.NDArray[np.float32]
-MAX_RANK = 64
-"""The largest rank that peft, vLLM and llama.cpp all load without special settings."""
 KEY = re.compile(
     r"base_model\.model\.(?:\w+\.)*layers\.(?P<layer>\d+)\."
     r"(?P<linear>self_attn\.[qkvo]_proj|mlp\.(?:gate|up|down)_proj)\.lora_(?P<side>[AB])\.weight"
 )
+FAULTS = (AttributeError, KeyError, RecursionError, TypeError, ValueError, struct.error)
+"""What a header raises that is none."""
 _DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
@@ -45,63 +44,6 @@ def file_state(path: Path) -> tuple[int, ...]:
     return tuple(number for file in files if file.is_file() for number in file_stamp(file))
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """PEFT's adapter_config.json.
-
-    Raises:
-        AdapterError: it is missing or no JSON object.
-    """
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise AdapterError(
-            f"{folder} is no adapter. Give a PEFT folder with {CONFIG} and {WEIGHTS}."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"Cannot read {path}: {first_line(error)}.") from error
-    if not isinstance(config, dict):
-        raise AdapterError(f"{path} is no JSON object.")
-    return config
-
-
-def config_faults(config: Mapping[str, Any]) -> list[str]:
-    """Why peft, vLLM and llama.cpp would not all load an adapter of this configuration alike."""
-    faults = []
-    if config.get("peft_type") != "LORA":
-        faults.append(f"its type is {config.get('peft_type')!r}, not 'LORA'")
-    faults += _odd_numbers(config.get("r"), config.get("lora_alpha"))
-    for field in ("use_dora", "lora_bias", "fan_in_fan_out"):
-        if config.get(field):
-            faults.append(f"{field} is set")
-    if config.get("bias", "none") != "none":
-        faults.append(f"it trains biases ({config['bias']})")
-    for field in (
-        "modules_to_save",
-        "trainable_token_indices",
-        "rank_pattern",
-        "alpha_pattern",
-        "megatron_config",
-    ):
-        if config.get(field):
-            faults.append(f"{field} is not empty")
-    return faults
-
-
-def _odd_numbers(rank: Any, alpha: Any) -> Iterator[str]:
-    """What is wrong with the numbers of a configuration, which somebody may have written by hand."""
-    if type(rank) is not int or not 1 <= rank <= MAX_RANK:
-        yield f"its rank is {rank!r}, not 1 to {MAX_RANK}"
-    if type(alpha) not in (int, float) or not math.isfinite(alpha):
-        yield f"its lora_alpha is {alpha!r}, not a number"
-
-
-def alpha_of(config: Mapping[str, Any]) -> float:
-    """The alpha for which scale = alpha / r: PEFT's own, or for rsLoRA (scale = alpha / sqrt(r)) its like."""
-    alpha = float(config["lora_alpha"])
-    return alpha * float(config["r"]) ** 0.5 if config.get("use_rslora") else alpha
-
-
 def read_tensors(path: Path) -> dict[str, Matrix]:
     """All tensors of a safetensors file in single precision.
 
@@ -115,7 +57,7 @@ def read_tensors(path: Path) -> dict[str, Matrix]:
             raise ValueError("it is cut off")
         header = json.loads(data[8 : 8 + length])
         return dict(_tensors(header, memoryview(data)[8 + length :]))
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, struct.error) as error:
+    except (*FAULTS, OSError) as error:
         raise AdapterError(f"{path} cannot be read as safetensors: {first_line(error)}.") from error
 
 

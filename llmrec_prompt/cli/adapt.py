@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from llmrec_prompt.adapters import find
 from llmrec_prompt.backends import DEFAULT_MODEL
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import print_json, print_rows, progress, remark
 from llmrec_prompt.errors import ConfigError
+from llmrec_prompt.reading import parse_yaml
 
 app = typer.Typer(help="Transfer and domain adaptation with LoRA.", no_args_is_help=True)
 
@@ -212,8 +212,8 @@ def parsed(changes: list[str]) -> dict[str, Any]:
         if not equals:
             raise ConfigError(f"--set {change!r} has no value. Write for example --set stages.0.steps=50.")
         try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            found[name] = parse_yaml(value, name, ConfigError)
+        except ConfigError as error:
             raise ConfigError(
                 f"--set {change!r}: {value!r} is no YAML. Write for example shots=[16,all]."
             ) from error

@@ -7,6 +7,7 @@ import typer
 
 from llmrec_prompt.adapters import (
     Adapter,
+    Card,
     add,
     count_users,
     find,
@@ -17,8 +18,9 @@ from llmrec_prompt.adapters import (
     require_sound,
     verify,
 )
-from llmrec_prompt.backends import load_backend
+from llmrec_prompt.backends import load_backend, parse_ref
 from llmrec_prompt.backends.exporting import export_twin, llama_server_line, vllm_line
+from llmrec_prompt.backends.models import PACKAGED
 from llmrec_prompt.cli import options as o
 from llmrec_prompt.cli.output import console, errors, print_json, print_rows, remark
 from llmrec_prompt.errors import AdapterError, ConfigError
@@ -162,7 +164,7 @@ def export(
     if gguf is None and not vllm and not llama_server:
         raise ConfigError("Say what to export: --gguf OUT.gguf, --vllm or --llama-server.")
     adapter = find(name)
-    base = model or adapter.card.base.ref
+    base = model or base_on(adapter.card)
     result: dict[str, Any] = {}
     if gguf is not None:
         then = ", then both engines load the base and are compared" if check else ""
@@ -177,6 +179,22 @@ def export(
         print_json(result)
     else:
         print_export(result)
+
+
+def base_on(card: Card) -> str:
+    """The base that a card names.
+
+    Raises:
+        ConfigError: it lay on the machine that trained, and only its name is known.
+    """
+    target = parse_ref(card.base.ref).target
+    known = card.base.hub or target in PACKAGED or "/" in target or Path(target).exists()
+    if not known:
+        raise ConfigError(
+            f"Adapter {card.name!r} was trained on a model on disk, {card.base.ref}. Say where it is: "
+            "--model hf:FOLDER or --model llama:FILE.gguf."
+        )
+    return card.base.ref
 
 
 def print_export(result: dict[str, Any]) -> None:

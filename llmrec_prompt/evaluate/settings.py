@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmrec_prompt.errors import ConfigError, UnknownName
+from llmrec_prompt.reading import read_yaml
+from llmrec_prompt.types import shown
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 """What a name may be that becomes a file's."""
@@ -34,10 +35,7 @@ def read_settings(path: str | Path, what: str, keys: str) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read, or holds no mapping.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"Cannot read the {what} {path}: {' '.join(str(error).split())}.") from error
+    content = read_yaml(Path(path), ConfigError, f"the {what} {path}")
     if not isinstance(content, dict):
         raise ConfigError(f"{path} is no {what}: expected keys such as {keys}.")
     return content
@@ -100,7 +98,7 @@ def fault(error: ValidationError, model: type[BaseModel], within: str = "") -> s
     if first.get("ctx", {}).get("pattern") == NAME:
         message = "A name is lower-case letters, digits and . _ -, such as my-shop"
     told = not first["loc"] or (first["type"] == "value_error" and isinstance(first["input"], dict))
-    found = "" if told else f" (found {first['input']!r:.60})"
+    found = "" if told else f" (found {shown(first['input'])})"
     return f"{place + ': ' if place else ''}{message}{found}."
 
 

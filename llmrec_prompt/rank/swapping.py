@@ -97,7 +97,7 @@ def find_adapter(what: str, model_hash: str) -> tuple[str, Card | None]:
     Raises:
         UnknownName: there is no such adapter.
         AdapterError: it was trained on another base, or its card or the file cannot be read.
-        MissingExtra: a GGUF file, and the gguf package is not installed.
+        MissingExtra: a hub id, but huggingface_hub is not installed.
     """
     path = Path(what).expanduser()
     if _without_card(path):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmrec_prompt.cache import write_atomically
 from llmrec_prompt.errors import ConfigError, TemplateError, UnknownName
+from llmrec_prompt.reading import read_yaml
 from llmrec_prompt.types import complaints
 
 _ROOM = Path(__file__).parent.parent
@@ -118,14 +119,9 @@ def load_domain(name: str, explicit: Path | None = None) -> Domain:
 
 
 def _read(path: Path) -> Domain:
+    content = read_yaml(path, TemplateError)
     try:
-        return Domain.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except UnicodeDecodeError as error:
-        raise TemplateError(f"{path} is not UTF-8: byte {error.start}.") from error
-    except OSError as error:
-        raise TemplateError(f"Cannot read {path}: {error.strerror}.") from error
-    except yaml.YAMLError as error:
-        raise TemplateError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+        return Domain.model_validate(content)
     except ValidationError as error:
         raise TemplateError(f"{path}: {complaints(error)}.") from error
 

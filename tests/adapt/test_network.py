@@ -1,4 +1,6 @@
 import copy
+import json
+import shutil
 import sys
 
 import pytest
@@ -58,6 +60,18 @@ def test_nothing_is_kept_where_every_layer_learns(model, monkeypatch, tmp_path):
     monkeypatch.setenv("LLMREC_CACHE", str(tmp_path))
     Network(model, Lora(), base_hash="abc").states(TEXTS)
     assert not (tmp_path / "states").exists()
+
+
+def test_a_base_made_of_code_of_its_own_is_refused(tiny, tmp_path):
+    shutil.copytree(tiny, tmp_path / "base")
+    path = tmp_path / "base" / "config.json"
+    asking = {
+        "model_type": "evil",
+        "auto_map": {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"},
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | asking))
+    with pytest.raises(ConfigError, match="needs Python code of its own"):
+        load_base(str(tmp_path / "base"), precision="fp32")
 
 
 def test_four_bits_need_an_extra(tiny, monkeypatch):

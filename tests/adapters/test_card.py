@@ -34,6 +34,10 @@ def test_the_file_is_plain_yaml(tmp_path):
         ("name: x", "domain: Field required"),
         (None, "has no card.yaml"),
         (b"\xff\xfe", "not UTF-8"),
+        ("name: x\ncreated: 2024-02-30", "day is out of range for month"),
+        ("[" * 10_000, "nested deeper"),
+        ("".join(f"colour{n}: red\n" for n in range(1000)), "and 996 more"),
+        ("a: [" + "[[" * 20 + "]]" * 20 + "]", r"\[\.\.\.\]"),
     ],
 )
 def test_what_is_no_card_is_one_line(tmp_path, text, said):
@@ -45,6 +49,7 @@ def test_what_is_no_card_is_one_line(tmp_path, text, said):
         Card.load(tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 2000
 
 
 def test_unknown_fields_and_bad_names_are_refused(tmp_path):

@@ -1,6 +1,7 @@
 """A GGUF twin that was exported is the adapter that it came from: card, users, checks."""
 
 import os
+import struct
 
 import pytest
 
@@ -80,6 +81,52 @@ def test_what_is_no_gguf_is_an_error_of_one_line(tmp_path):
         with pytest.raises(AdapterError, match=r"bad.gguf cannot be read as GGUF") as said:
             find_served(tmp_path / "bad.gguf")
         assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (struct.pack("<IIQ", 9, 0, 2**40), f"it ends before {2**40} bytes"),  # a list of bytes
+        (struct.pack("<IIQ", 9, 8, 2**40), "it ends before|requires a buffer"),  # of texts
+        (struct.pack("<IIQ", 9, 9, 2**40), "requires a buffer"),  # of lists
+        (struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 10_000, "recursion"),
+        (struct.pack("<IQ", 8, 2**63), f"it ends before {2**63} bytes"),
+        (struct.pack("<I", 77), "a value of kind 77"),
+    ],
+)
+def test_lengths_beyond_the_file_are_an_error_at_once(tmp_path, values, said):
+    path = tmp_path / "bomb.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 2**60) + struct.pack("<Q", 1) + b"a" + values)
+    with pytest.raises(AdapterError, match=rf"bomb.gguf cannot be read as GGUF: .*({said})") as caught:
+        texts_in(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_values_of_every_kind_are_passed_over(tmp_path):
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(tmp_path / "a.gguf", "llama")
+    for kind in (
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "uint32",
+        "int32",
+        "uint64",
+        "int64",
+        "float32",
+        "float64",
+    ):
+        getattr(writer, f"add_{kind}")(kind, 1)
+    writer.add_bool("bool", True)
+    for name, values in {"numbers": [1, 2, 3], "texts": ["a", "bc"], "lists": [[1], [2, 3]]}.items():
+        writer.add_array(name, values)
+    writer.add_string("llmrec.users", "0123")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    assert texts_in(tmp_path / "a.gguf") == {"users.txt": "0123"}
 
 
 def test_many_users_fit(folder, tmp_path):

@@ -39,7 +39,7 @@ def test_it_says_what_a_reader_must_know():
         "rank 4 on q_proj in 2 layers", "`general` (weight 0.5), `other`",
         '--domain movies --adapter toy-movies --model smollm2', 'adapter="toy-movies"',
         "| toy | 2 | 9 | CC BY 4.0 |", "| validation | ndcg@10 uniform | 0.5123 |",
-        "catalogue 0.8, popular 0",
+        "catalogue 0.8, popular 0", "These are pseudonyms: whoever can list the users' ids",
     ):  # fmt: skip
         assert part in text
 

@@ -86,11 +86,20 @@ def test_two_adapters_for_one_domain_and_base_must_be_named(places):
     assert find("zeta", BASE).card.name == "zeta"
 
 
-def test_a_broken_card_spoils_no_other(places, caplog):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: [",
+        "[" * 10_000,
+        "created: 2024-02-30",
+        "".join(f"a{n + 1}: &a{n + 1} [{f'*a{n}, ' * 9 if n else 'x'}]\n" for n in range(12)),
+    ],
+)
+def test_a_broken_card_spoils_no_other(places, caplog, text):
     _, home = places
     write_adapter(home / "good", card("good", "movies"))
     shutil.copytree(home / "good", home / "bad")
-    (home / "bad" / "card.yaml").write_text("name: [")
+    (home / "bad" / "card.yaml").write_text(text)
     with caplog.at_level(logging.WARNING):
         assert list(list_adapters()) == ["good"]
     assert "Left out" in caplog.text
@@ -117,6 +126,42 @@ def test_add_copies_what_belongs_and_nothing_else(places, tmp_path):
     (source / "users.txt").unlink()
     assert not (add(find(source), force=True).folder / "users.txt").exists()
     assert [p.name for p in home.iterdir()] == ["mine"]
+
+
+def test_add_follows_no_link_out_of_the_folder(places, tmp_path):
+    _, home = places
+    source = write_adapter(tmp_path / "run", card("mine"))
+    (tmp_path / "key.pem").write_text("private")
+    (source / "README.md").unlink()
+    (source / "README.md").symlink_to("../key.pem")
+    with pytest.raises(AdapterError, match=r"links to files outside it: README\.md\. Put the files there"):
+        add(find(source))
+    assert list(home.iterdir()) == []
+    (source / "README.md").unlink()
+    (source / "README.md").symlink_to("README.md")  # round and round
+    (source / "read.txt").write_text("of the adapter")
+    assert not (add(find(source), force=True).folder / "README.md").exists()
+    (source / "README.md").unlink()
+    (source / "README.md").symlink_to("read.txt")
+    (tmp_path / "link").symlink_to(source)  # a folder may be found by a link
+    assert (add(find(tmp_path / "link"), force=True).folder / "README.md").read_text() == "of the adapter"
+
+
+def test_the_hubs_cache_may_be_links_to_its_own_blobs(places, tmp_path):
+    from llmrec_prompt.adapters import verify
+
+    snapshot = write_adapter(tmp_path / "models--org--name" / "snapshots" / "abc", card("mine"))
+    blobs = tmp_path / "models--org--name" / "blobs"
+    blobs.mkdir()
+    for number, file in enumerate(sorted(snapshot.iterdir())):
+        file.rename(blobs / str(number))
+        file.symlink_to(f"../../blobs/{number}")
+    assert all(check.ok for check in verify(snapshot))
+    assert all(check.ok for check in verify(add(find(snapshot)).folder))
+    (tmp_path / "key.pem").write_text("private")
+    (blobs / "0").unlink()
+    (blobs / "0").symlink_to(tmp_path / "key.pem")
+    assert [check.name for check in verify(snapshot) if not check.ok] == ["files"]
 
 
 def test_add_says_why_it_cannot_copy(places, tmp_path):

@@ -60,6 +60,13 @@ def test_no_users_file_means_no_users(tmp_path):
     assert overlap(tmp_path, logs("toy"), ["u1"]) == set()
 
 
+def test_whoever_lists_the_ids_can_tell_who_is_among_them(tmp_path):
+    """What the model card says: a hash is the same for all who make it, which is what finds leaks."""
+    write_users(tmp_path, hashes_of(logs("toy"), ["u1"]))
+    guessed = [f"u{n}" for n in range(100)]
+    assert [user for user in guessed if user_hash("toy", user) in read_users(tmp_path)] == ["u1"]
+
+
 def test_a_users_file_that_is_no_text_is_an_error(tmp_path):
     (tmp_path / "users.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(AdapterError, match="is no text"):

@@ -90,7 +90,15 @@ def test_a_language_that_a_domain_does_not_speak_fails(folder):
 
 def test_numbers_that_are_none_fail(folder):
     write_config(folder, r="4")
-    assert failing(folder) == {"lora": "its rank is '4', not 1 to 64"}
+    assert failing(folder) == {"lora": "its r is '4', not 1 to 4096"}
+
+
+def test_files_of_endless_depth_fail(folder):
+    (folder / "adapter_config.json").write_text('{"a":' * 40_000)
+    text = b'{"a":' * 100_000
+    (folder / "adapter_model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    assert failing(folder).keys() == {"lora", "weights", "hash", "shape"}
+    assert all("recursion" in failing(folder)[name] for name in ("lora", "weights"))
 
 
 def test_a_configuration_that_does_not_load_everywhere_fails(folder):

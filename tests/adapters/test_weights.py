@@ -5,15 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from llmrec_prompt.adapters.weights import (
-    MAX_RANK,
-    alpha_of,
-    config_faults,
-    file_state,
-    read_config,
-    read_pairs,
-    read_tensors,
-)
+from llmrec_prompt.adapters.weights import file_state, read_pairs, read_tensors
 from llmrec_prompt.errors import AdapterError
 
 from .made import tensors, write_adapter, write_config, write_safetensors
@@ -102,51 +94,6 @@ def test_no_weights_at_all_are_refused(tmp_path):
     write_safetensors(tmp_path / FILE, {})
     with pytest.raises(AdapterError, match="holds no weights"):
         read_pairs(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"peft_type": "IA3"}, "'IA3'"),
-        ({"use_dora": True}, "use_dora"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
-        ({"r": MAX_RANK + 1}, "its rank is 65"),
-        ({"r": "8"}, "its rank is '8'"),
-        ({"r": None}, "its rank is None"),
-        ({"r": 4.0}, "its rank is 4.0"),
-        ({"lora_alpha": None}, "its lora_alpha is None, not a number"),
-        ({"lora_alpha": "16"}, "its lora_alpha is '16', not a number"),
-        ({"lora_alpha": float("nan")}, "its lora_alpha is nan, not a number"),
-        ({"bias": "all"}, "biases"),
-        ({"alpha_pattern": {"q_proj": 3}}, "alpha_pattern"),
-        ({"rank_pattern": {"q_proj": 3}}, "rank_pattern"),
-        ({"trainable_token_indices": [1]}, "trainable_token_indices"),
-    ],
-)
-def test_configurations_that_do_not_load_everywhere_are_told(tmp_path, change, said):
-    write_config(tmp_path)
-    assert config_faults(read_config(tmp_path)) == []
-    write_config(tmp_path, **change)
-    faults = config_faults(read_config(tmp_path))
-    assert len(faults) == 1
-    assert said in faults[0]
-
-
-@pytest.mark.parametrize("text", ["", "[1]", "{"])
-def test_a_broken_configuration_is_one_line(tmp_path, text):
-    (tmp_path / "adapter_config.json").write_text(text)
-    with pytest.raises(AdapterError):
-        read_config(tmp_path)
-
-
-def test_a_missing_configuration_says_what_an_adapter_is(tmp_path):
-    with pytest.raises(AdapterError, match="PEFT folder"):
-        read_config(tmp_path)
-
-
-def test_alpha_makes_rslora_scale_as_peft_does():
-    assert alpha_of({"r": 4, "lora_alpha": 8}) / 4 == 2
-    assert alpha_of({"r": 4, "lora_alpha": 8, "use_rslora": True}) / 4 == 8 / 4**0.5
 
 
 def test_the_state_of_files_changes_when_they_do(tmp_path):

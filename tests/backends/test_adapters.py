@@ -221,6 +221,21 @@ def other_type(folder: Path, weights: dict) -> None:
     (folder / "adapter_config.json").write_text(json.dumps(config | {"peft_type": "IA3"}))
 
 
+def asking(**more: object) -> Callable[[Path, dict], None]:
+    def spoil(folder: Path, weights: dict) -> None:
+        write_peft(folder, weights)
+        path = folder / "adapter_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | more))
+
+    return spoil
+
+
+copied_layers = asking(layer_replication=[[0, 30], [0, 1]])
+endless = asking(target_modules="(([a-z_.0-9]+)+)+X")
+cut_out_of_the_base = asking(init_lora_weights="pissa")
+without_weights = asking(target_modules=[*(name.rpartition(".")[2] for name in LINEARS), "embed_tokens"])
+
+
 def pickled(folder: Path, weights: dict) -> None:
     write_peft(folder, weights)
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
@@ -236,7 +251,13 @@ def empty(folder: Path, weights: dict) -> None: ...
 
 
 @pytest.mark.hf
-@pytest.mark.parametrize("spoil", [odd_shape, odd_module, missing_layer, other_type, pickled, cut_off, empty])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        *(odd_shape, odd_module, missing_layer, other_type, pickled, cut_off, empty),
+        *(copied_layers, endless, cut_out_of_the_base, without_weights),
+    ],
+)
 def test_odd_adapters_are_refused_and_change_nothing(
     hf: Backend, weights: list[dict], tmp_path: Path, spoil: Callable[[Path, dict], None]
 ) -> None:

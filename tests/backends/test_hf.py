@@ -165,9 +165,31 @@ def test_code_in_a_folder_is_never_run(folder: Path, tmp_path: Path) -> None:
     }
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    with pytest.raises(BackendError):
+    with pytest.raises(ConfigError, match=r"needs Python code of its own.*Take a model of a kind") as caught:
         load_backend(f"hf:{folder}")
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
+
+
+def test_nobody_is_asked_at_the_terminal_whether_code_may_run(folder: Path) -> None:
+    """transformers asks, and waits for fifteen seconds, unless it is told."""
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    code = (
+        "import sys\n"
+        "from llmrec_prompt.backends import load_backend\n"
+        "from llmrec_prompt.errors import ConfigError\n"
+        "try: load_backend('hf:' + sys.argv[1])\n"
+        "except ConfigError as error: print(error)\n"
+        "print('left:', sys.stdin.read())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder], input="y\ny\n", capture_output=True, text=True, check=True
+    )
+    said, left = done.stdout.split("left:")
+    assert "needs Python code of its own" in said
+    assert left.split() == ["y", "y"]
 
 
 @pytest.mark.parametrize("target", ["./nowhere", "/no/where", "a/b/c", "two words"])

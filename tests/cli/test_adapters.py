@@ -106,6 +106,13 @@ def test_export_prints_vllms_command_line(llmrec, tmp_path):
     words = shlex.split(done.out)
     assert words[:5] == ["vllm", "serve", "org/base", "--revision", "abc"]
     assert f"toy-movies={made}" in words
+    local = write_adapter(tmp_path / "local", card(base=Base(ref="hf:my-base", hash="abc")))
+    asked = llmrec("adapters", "export", local, "--vllm")
+    assert asked.err == (
+        "Error: Adapter 'toy-movies' was trained on a model on disk, hf:my-base. Say where it is: "
+        "--model hf:FOLDER or --model llama:FILE.gguf.\n"
+    )
+    assert llmrec("adapters", "export", local, "--vllm", "--model", f"hf:{tmp_path}").code == 0
     refused = llmrec("adapters", "export", made, "--llama-server")
     assert refused.code == 1
     assert "--model llama:FILE.gguf" in refused.err

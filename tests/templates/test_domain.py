@@ -78,6 +78,8 @@ COMPLETE = "name: shop\nnoun: a\nnouns: b\nverb: c\n"
         (COMPLETE.replace("shop", "../shop"), ["name", "'../shop'"]),
         (COMPLETE.replace("shop", "other"), ["'other'", "'shop'"]),
         ("noun: caf\udce9\n", ["is not UTF-8"]),
+        ("[" * 10_000, ["nested deeper"]),
+        ("".join(f"a{n + 1}: &a{n + 1} [{f'*a{n}, ' * 9 if n else 'x'}]\n" for n in range(12)), ["values"]),
     ],
 )
 def test_a_faulty_file_is_a_one_line_error(tmp_path, text, parts):

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
-from llmrec_prompt.adapters.weights import alpha_of, config_faults, read_config, read_pairs, read_tensors
+from llmrec_prompt.adapters.config import alpha_of, config_faults, read_config
+from llmrec_prompt.adapters.weights import read_pairs, read_tensors
 from llmrec_prompt.errors import AdapterError
 
 Matrix = npt.NDArray[np.float32]

@@ -31,7 +31,7 @@ from llmrec_prompt.adapt.compose.matrices import (
 from llmrec_prompt.adapt.places import check_writable
 from llmrec_prompt.adapters import Adapter, Card, read_users, write_readme, write_users
 from llmrec_prompt.adapters.card import NAME, WEIGHTS
-from llmrec_prompt.adapters.weights import MAX_RANK
+from llmrec_prompt.adapters.config import MAX_RANK
 from llmrec_prompt.cache import file_hash, whole_folder
 from llmrec_prompt.errors import AdapterError, ConfigError, UnknownName
 

@@ -29,7 +29,7 @@ from llmrec_prompt.adapt.publish import source_of, users_of
 from llmrec_prompt.adapt.recipe import Lora, Recipe, Source, Stage
 from llmrec_prompt.adapt.settling import Settled, settle
 from llmrec_prompt.adapt.validation import QUESTIONS, Validation, reported
-from llmrec_prompt.adapters.weights import MAX_RANK
+from llmrec_prompt.adapters.config import MAX_RANK
 from llmrec_prompt.errors import ConfigError, DataError
 from llmrec_prompt.progress import track
 

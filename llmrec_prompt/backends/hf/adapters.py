@@ -2,12 +2,12 @@
 
 import contextlib
 import importlib
-import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 from llmrec_prompt.adapters.card import CONFIG, WEIGHTS
+from llmrec_prompt.adapters.config import peft_faults, read_config
 from llmrec_prompt.adapters.weights import file_state
 from llmrec_prompt.backends.models import LoadedAdapter, adapter_identity
 from llmrec_prompt.errors import AdapterError, MissingExtra, first_line
@@ -114,7 +114,7 @@ class Adapters:
                 self._peft.add_adapter(name, config, low_cpu_mem_usage=True)
             weights = {key: tensor.float() for key, tensor in load_file(folder / WEIGHTS).items()}
             found = set_peft_model_state_dict(self._peft, weights, name, low_cpu_mem_usage=True)
-        missing = [key for key in found.missing_keys if f".{name}." in key]
+        missing = [key for key in found.missing_keys if f".{name}." in f"{key}."]
         if missing or found.unexpected_keys:
             raise ValueError(f"{len(missing)} weights missing, {len(found.unexpected_keys)} left over")
 
@@ -135,18 +135,21 @@ def check_adapter(model: Any, folder: Path) -> None:
     """Refuse whatever is not a LoRA on this model's own linear layers, before anything is changed.
 
     Raises:
-        AdapterError: a file is missing or unreadable, or a weight fits nowhere.
+        AdapterError: a file is missing or unreadable, it asks for more than LoRA, or a weight fits nowhere.
     """
     if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
         raise AdapterError(f"{folder} is no adapter. Give a PEFT folder with {CONFIG} and {WEIGHTS}.")
+    faults = peft_faults(read_config(folder))
     try:
-        kind = json.loads((folder / CONFIG).read_text("utf-8")).get("peft_type")
         with safe_open(folder / WEIGHTS, "np") as file:
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-    except (AttributeError, OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise AdapterError(f"The adapter {folder} cannot be read: {first_line(error)}.") from error
-    if kind != "LORA" or not shapes:
-        raise AdapterError(f"The adapter {folder} is of type {kind!r}. Only LoRA is supported.")
+    if faults or not shapes:
+        raise AdapterError(
+            f"The adapter {folder} is no LoRA that peft may load here: {'; '.join(faults) or 'no weights'}. "
+            f"Look it over with `llmrec adapters verify {folder}`."
+        )
     modules = dict(model.named_modules())
     for key, shape in shapes.items():
         _check_weight(modules, folder, key, shape)

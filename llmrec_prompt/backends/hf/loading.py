@@ -37,6 +37,8 @@ FILES = ("*.json", "model*.safetensors", "*.model", "*.txt", "*.jinja")
 SCORED = ("*.json", "*model*.safetensors", "*.model", "merges.txt", "vocab.txt")
 """What of a folder could change a score: weights, and what tokenizers read of texts."""
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(@[\w./-]+)?")
+NO_CODE = {"trust_remote_code": False}
+"""For every loading by transformers, which else asks at the terminal whether to run a model's own code."""
 _ALONE = threading.Lock()
 FORM = 1
 """Number of the conversion below; raised when its result changes, so that old copies are made again."""
@@ -102,9 +104,11 @@ def load_hf(ref: ModelRef, *, context: int, threads: int | None) -> HfBackend:
 def _load(name: str) -> tuple[Any, Any]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = _precision(device)
-    with _one_line_errors(name), _no_progress_bars():
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
-        model = transformers.AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True)
+    with one_line_errors(name), _no_progress_bars():
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **NO_CODE)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, use_safetensors=True, **NO_CODE
+        )
     return tokenizer, model.to(device).eval()
 
 
@@ -118,11 +122,22 @@ def _precision(device: str) -> Any:
 
 
 @contextlib.contextmanager
-def _one_line_errors(name: str) -> Iterator[None]:
+def one_line_errors(name: str) -> Iterator[None]:
+    """Around a loading by transformers; what it raises is an error of ours.
+
+    Raises:
+        ConfigError: the model is made of code of its own.
+        BackendError: it cannot be loaded for another reason.
+    """
     try:
         yield
     except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
         reason = first_line(error)
+        if "trust_remote_code" in str(error):
+            raise ConfigError(
+                f"{name!r} needs Python code of its own to load, which is not run here. "
+                "Take a model of a kind that transformers knows."
+            ) from error
         raise BackendError(
             f"transformers cannot load {name!r}: {reason}. Check the name, or give a folder with safetensors."
         ) from error
@@ -182,14 +197,15 @@ def keeping_copy(source: Path, target: Path) -> Iterator[None]:
 
 def _convert(source: Path, folder: Path) -> None:
     pre = _pre_tokenizer(source)
-    with _one_line_errors(str(source)), _no_progress_bars(), _read_once():
+    with one_line_errors(str(source)), _no_progress_bars(), _read_once():
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             str(source.parent),
             gguf_file=source.name,
+            **NO_CODE,
             **{"add_bos_token": True} if pre in BOS_UNLESS_SAID else {},
         )
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            str(source.parent), gguf_file=source.name, dtype=torch.float32
+            str(source.parent), gguf_file=source.name, dtype=torch.float32, **NO_CODE
         )
     del model.config.quantization_config  # or the whole single-precision model counts as quantised
     model.hf_quantizer, model.is_quantized = None, False

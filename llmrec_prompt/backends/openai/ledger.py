@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmrec_prompt.errors import BudgetExceeded, ConfigError
+from llmrec_prompt.reading import read_yaml
 
 MILLION = 1_000_000
 
@@ -53,11 +53,9 @@ def read_price(path: Path, model: str) -> Price:
     Raises:
         ConfigError: the file cannot be read, or has no such price.
     """
+    table = read_yaml(path, ConfigError, f"prices {path}")
     try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
         return Price.model_validate(table[model])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"Cannot read prices {path}: {' '.join(str(error).split())}.") from error
     except (KeyError, TypeError) as error:
         raise ConfigError(f"Prices {path} have no {model!r}. Add a line `{model}: {{input: …}}`.") from error
     except ValidationError as error:

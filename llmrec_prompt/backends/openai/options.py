@@ -8,12 +8,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from llmrec_prompt.backends.openai.privacy import FIELDS, Redactor
 from llmrec_prompt.cache import offline
 from llmrec_prompt.errors import ConfigError, LlmrecError
+from llmrec_prompt.reading import read_yaml
 
 BATCHED = 1000
 """Users whose calls go into one batch: each is a thread that waits."""
@@ -113,10 +113,7 @@ def _fault(error: Mapping[str, Any]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"Cannot read hosted settings {path}: {' '.join(str(error).split())}.") from error
+    values = read_yaml(path, ConfigError, f"hosted settings {path}")
     if not isinstance(values, Mapping):
         raise ConfigError(f"Hosted settings {path}: write one `name: value` a line.")
     return dict(values)
