@@ -68,7 +68,7 @@ class Parent(_Part):
 
 
 class Card(_Part):
-    """Everything about an adapter except its weights. See `docs/adaptation.md` for the file."""
+    """Everything about an adapter except its weights; `card.yaml` holds these fields."""
 
     name: str = Field(pattern=f"^{NAME}$")
     domain: str

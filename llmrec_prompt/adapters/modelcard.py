@@ -126,7 +126,7 @@ def _limits(card: Card) -> str:
         f"{', '.join(card.templates) or 'no domain'} ({card.language}); changed templates are refused.",
         "- It learnt from what those users chose. What they rarely saw, it ranks by its text alone.",
     ]
-    if card.popularity:
+    if any(card.popularity.values()):
         weights = ", ".join(f"{task} {weight:.3g}" for task, weight in card.popularity.items())
         lines.append(
             f"- A popularity term is added where there are logs (weights: {weights}). "

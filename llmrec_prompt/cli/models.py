@@ -1,6 +1,7 @@
 """`llmrec models list | show` and `llmrec doctor`."""
 
 import importlib.metadata
+import os
 import platform
 import time
 from typing import Annotated, Any
@@ -58,7 +59,7 @@ def installed(name: str) -> bool:
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A model reference.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Argument(envvar="LLMREC_MODEL", help="A model reference.")] = DEFAULT_MODEL,
     hosted: o.UseHosted = False,
     base_url: o.BaseUrl = None,
     hosted_settings: o.HostedSettings = None,
@@ -116,13 +117,14 @@ def probe(model: str) -> dict[str, Any]:
 
 def doctor(as_json: o.AsJson = False) -> None:
     """What is installed, what works here, how fast it is. Example: `llmrec doctor`."""
+    mine = os.environ.get("LLMREC_MODEL") or DEFAULT_MODEL
     facts: dict[str, Any] = {
         "llmrec_prompt": __version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cache": str(cache_dir()),
         "packages": {name: version(name) for name in PACKAGES},
-        "models": {name: attempt(name) for name in (DEFAULT_MODEL, "fake:overlap")},
+        "models": {name: attempt(name) for name in dict.fromkeys((mine, "fake:overlap"))},
     }
     if as_json:
         print_json(facts)

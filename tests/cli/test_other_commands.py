@@ -233,3 +233,9 @@ def test_models_and_doctor(llmrec):
 def test_doctor_tries_the_default_model(llmrec):
     found = llmrec("doctor", "--json").json
     assert found["models"]["smollm2"].get("tokens_per_second", 0) > 0
+
+
+def test_the_model_of_the_environment_is_shown_and_tried(llmrec, monkeypatch):
+    monkeypatch.setenv("LLMREC_MODEL", "fake:random")
+    assert llmrec("models", "show", "--json").json["model"] == "fake:random"
+    assert list(llmrec("doctor", "--json").json["models"]) == ["fake:random", "fake:overlap"]
