@@ -4,13 +4,13 @@ A batch is noted on disk before it is sent, and until its answers are kept. Whoe
 after a kill too, waits for that batch and sends nothing.
 
 Source: https://platform.openai.com/docs/guides/batch (requests and answers as JSON lines, told apart by their
-`custom_id`; at most 50,000 requests a file; all of one endpoint).
+`custom_id`; at most 50,000 requests and 200 MB a file; all of one endpoint).
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import Context
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from llmrec_prompt.errors import BackendError
 log = logging.getLogger(__name__)
 MOST = 50_000
 """Requests of one batch."""
+LARGEST = 200_000_000
+"""Bytes of its file."""
 GATHER_S = 1.0
 """A batch leaves when no further call has come for so long."""
 ENDED = ("cancelled", "completed", "expired", "failed")
@@ -93,9 +95,8 @@ class Batches:
         while self._came.is_set():
             self._came.clear()
             await asyncio.sleep(GATHER_S)
-        calls = self._waiting.pop(path)
-        for begin in range(0, len(calls), MOST):
-            part = calls[begin : begin + MOST]
+        calls = [(key, _line(path, key, body)) for key, body in self._waiting.pop(path)]
+        for part in in_files(calls):
             await self._guarded([key for key, _ in part], self._send_one(path, part))
 
     async def _guarded(self, keys: Sequence[str], work: Awaitable[None]) -> None:
@@ -111,12 +112,8 @@ class Batches:
         why = without_secrets(str(error))
         return BackendError(f"A batch for {self._ref} failed: {type(error).__name__}: {why}", retryable=True)
 
-    async def _send_one(self, path: str, calls: Sequence[tuple[str, Body]]) -> None:
-        lines = [
-            {"custom_id": key, "method": "POST", "url": f"/v1{path}", "body": dict(body)}
-            for key, body in calls
-        ]
-        content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+    async def _send_one(self, path: str, calls: Sequence[tuple[str, bytes]]) -> None:
+        content = b"".join(line for _, line in calls)
         file = await self._sdk.files.create(file=("calls.jsonl", content), purpose="batch")
         note = Note(file.id, path, tuple(key for key, _ in calls))
         self._notes.write(note)
@@ -215,6 +212,29 @@ class Batches:
             future = self._asked.get(key)
             if future is not None and not future.done():
                 future.set_exception(error)
+
+
+def _line(path: str, key: str, body: Body) -> bytes:
+    line = {"custom_id": key, "method": "POST", "url": f"/v1{path}", "body": dict(body)}
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+
+
+def in_files(
+    calls: Sequence[tuple[str, bytes]], *, most: int = MOST, largest: int = LARGEST
+) -> Iterator[Sequence[tuple[str, bytes]]]:
+    """Calls in their order, in parts that are no more and no larger than a file may be.
+
+    >>> list(in_files([("a", b"12"), ("b", b"34"), ("c", b"5")], largest=3))
+    [[('a', b'12')], [('b', b'34'), ('c', b'5')]]
+    """
+    begin, size = 0, 0
+    for place, (_, line) in enumerate(calls):
+        size += len(line)
+        if place > begin and (size > largest or place - begin == most):
+            yield calls[begin:place]
+            begin, size = place, len(line)
+    if calls:
+        yield calls[begin:]
 
 
 def _unanswered(batch: Any, ref: str) -> str:

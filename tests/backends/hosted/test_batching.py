@@ -5,7 +5,9 @@ import subprocess
 import sys
 import time
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
 from llmrec_prompt.backends import Hosted, load_backend
 from llmrec_prompt.backends.openai import batching
@@ -227,3 +229,13 @@ def test_an_evaluation_is_one_batch_and_says_the_same(hosted, tmp_path, monkeypa
     assert reports[0].rankers == reports[1].rankers
     single, batch = (report.costs["listed"]["tokens_per_user"] for report in reports)
     assert single == batch > 0
+
+
+@given(lines=st.lists(st.binary(max_size=6), max_size=9), most=st.integers(1, 4), largest=st.integers(1, 9))
+def test_files_hold_all_calls_in_order_and_no_more_than_they_may(lines, most, largest):
+    calls = [(str(place), line) for place, line in enumerate(lines)]
+    parts = list(batching.in_files(calls, most=most, largest=largest))
+    assert [call for part in parts for call in part] == calls
+    for part in parts:
+        assert 1 <= len(part) <= most
+        assert len(part) == 1 or sum(len(line) for _, line in part) <= largest
