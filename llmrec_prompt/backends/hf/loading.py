@@ -207,7 +207,8 @@ def _convert(source: Path, folder: Path) -> None:
         model = transformers.AutoModelForCausalLM.from_pretrained(
             str(source.parent), gguf_file=source.name, dtype=torch.float32, **NO_CODE
         )
-    del model.config.quantization_config  # or the whole single-precision model counts as quantised
+    if hasattr(model.config, "quantization_config"):  # transformers 5.0 sets none
+        del model.config.quantization_config  # or the whole single-precision model counts as quantised
     model.hf_quantizer, model.is_quantized = None, False
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
